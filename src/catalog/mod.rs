@@ -1,0 +1,3 @@
+//! What the environment contains: tables, columns, keys, relationships, and what it supports.
+
+pub mod model;

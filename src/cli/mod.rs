@@ -1,0 +1,3 @@
+//! The command line: what was typed, what it means, what is printed.
+
+pub mod exit;

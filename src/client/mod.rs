@@ -1,0 +1,3 @@
+//! The Web API wire: one call is one attempt. No policy, no hidden retries.
+
+pub mod attempt;

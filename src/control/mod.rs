@@ -1,0 +1,1 @@
+//! How people watch and steer a running load.

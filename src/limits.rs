@@ -1,0 +1,40 @@
+//! Pure: every bound of the program, in one place.
+
+/// Largest record of a source, bytes.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+/// Largest field of a CSV record, bytes.
+pub const FIELD_BYTES_MAX: usize = 2 << 20;
+/// Most columns of a CSV file.
+pub const COLUMNS_MAX: usize = 4096;
+/// Deepest nesting of a JSONL record.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of raw records a reader hands over at once.
+pub const CHUNK_BYTES: usize = 512 << 10;
+/// Most records of a chunk.
+pub const CHUNK_RECORDS_MAX: usize = 4096;
+/// Largest request body we send, bytes.
+///
+/// Source: `dataverse-web-api.md` §12 row 23: no number is published; ours.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Largest answer we read, bytes.
+pub const REPLY_BYTES_MAX: usize = 64 << 20;
+/// Longest URL we send, characters.
+///
+/// Source: `dataverse-web-api.md` §1.5: 32,768 outside batches.
+pub const URL_CHARS_MAX: usize = 32_000;
+/// Most operations of one `$batch`.
+///
+/// Source: `dataverse-web-api.md` §1.5, §13: 1,000 documented, one report of 250.
+pub const BATCH_OPERATIONS_MAX: usize = 250;
+/// Size up to which a refused batch is taken apart by one `$batch` instead of halving.
+pub const SPLIT_BATCH_ROWS_MAX: usize = 63;
+/// Largest body of a ledger frame, bytes.
+pub const LEDGER_FRAME_BYTES_MAX: usize = 16 << 20;
+/// Size of a ledger segment, bytes.
+pub const LEDGER_SEGMENT_BYTES: u64 = 64 << 20;
+/// Longest message kept of a refusal, bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+const _: () = assert!(FIELD_BYTES_MAX <= RECORD_BYTES_MAX);
+const _: () = assert!(CHUNK_BYTES <= RECORD_BYTES_MAX);
+const _: () = assert!(SPLIT_BATCH_ROWS_MAX <= BATCH_OPERATIONS_MAX);

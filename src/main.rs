@@ -1,0 +1,3 @@
+//! dvbulk: loads staged records into Microsoft Dataverse.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Which rows share a request, and its body.

@@ -1,0 +1,1 @@
+//! When and through which identity a request leaves.

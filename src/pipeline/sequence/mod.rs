@@ -1,0 +1,1 @@
+//! When a row may go, and what its lookups mean.

@@ -1,0 +1,1 @@
+//! Success and error files: projections of the ledger.

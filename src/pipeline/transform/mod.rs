@@ -1,0 +1,1 @@
+//! From source values to Web API values.

@@ -1,0 +1,3 @@
+//! The machine below: clocks, the compute pool, signals.
+
+pub mod clock;
