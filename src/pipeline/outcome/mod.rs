@@ -1,1 +1,3 @@
 //! What an answer means for each row.
+
+pub mod settle;
