@@ -29,10 +29,20 @@ impl Wish {
     }
 }
 
+/// The wish in force, and how often "go on" was said: a load that a breaker paused goes on when
+/// it is said after that, though the run as a whole never stood still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// What the run should do.
+    pub wish: Wish,
+    /// How often [`Wish::Run`] was said.
+    pub resumes: u64,
+}
+
 /// The one place wishes go to.
 #[derive(Clone, Debug)]
 pub struct Steering {
-    wish: watch::Sender<Wish>,
+    order: watch::Sender<Order>,
 }
 
 /// A wish that comes too late.
@@ -42,7 +52,7 @@ pub struct TooLate(pub Wish);
 
 impl Default for Steering {
     fn default() -> Self {
-        Self { wish: watch::Sender::new(Wish::Run) }
+        Self { order: watch::Sender::new(Order { wish: Wish::Run, resumes: 0 }) }
     }
 }
 
@@ -53,28 +63,28 @@ impl Steering {
     /// When the run is already ending and the wish would take that back.
     pub fn wish(&self, new: Wish) -> Result<(), TooLate> {
         let mut refused = None;
-        self.wish.send_if_modified(|wish| {
-            if *wish >= Wish::Drain && new < *wish {
-                refused = Some(*wish);
+        self.order.send_if_modified(|order| {
+            if order.wish >= Wish::Drain && new < order.wish {
+                refused = Some(order.wish);
                 return false;
             }
-            let changed = *wish != new;
-            *wish = new;
-            changed
+            order.wish = new;
+            order.resumes += u64::from(new == Wish::Run);
+            true
         });
         refused.map_or(Ok(()), |wish| Err(TooLate(wish)))
     }
 
-    /// The present wish.
+    /// The wish in force.
     #[must_use]
     pub fn now(&self) -> Wish {
-        *self.wish.borrow()
+        self.order.borrow().wish
     }
 
     /// A listener.
     #[must_use]
-    pub fn listen(&self) -> watch::Receiver<Wish> {
-        self.wish.subscribe()
+    pub fn listen(&self) -> watch::Receiver<Order> {
+        self.order.subscribe()
     }
 }
 

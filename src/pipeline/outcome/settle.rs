@@ -30,6 +30,8 @@ pub struct Case {
     pub repeatable: bool,
     /// An earlier attempt may have been applied, by this process or one before it.
     pub doubt: bool,
+    /// Its rows travel as single operations of one `$batch`.
+    pub apart: bool,
     /// Attempts in a row that ended without a definite answer.
     pub failures: u32,
     /// Of those, the ones a smaller batch might have avoided.
@@ -55,6 +57,7 @@ impl Case {
             ids_known,
             repeatable,
             doubt: false,
+            apart: false,
             failures: 0,
             shrinks: 0,
             reauthorizations: 0,
@@ -204,7 +207,8 @@ fn failed(
 
 /// A rule is broken by at least one row of the batch.
 fn refused(case: &Case, fault: RowFault) -> Step {
-    if case.rows > SPLIT_BATCH_ROWS_MAX {
+    // A `$batch` refused as a whole cannot be taken apart further, only made smaller.
+    if case.rows > SPLIT_BATCH_ROWS_MAX || (case.apart && case.rows > 1) {
         return Step::Halve;
     }
     if case.rows > 1 {
