@@ -6,10 +6,11 @@ use crate::client::attempt::{ApiReply, IdentityId, Transport, TransportFailure};
 use crate::client::{multipart, response};
 use crate::config::job::OnExisting;
 use crate::pipeline::ledger::record::{LedgerRecord, Outcome, RowFail};
-use crate::pipeline::outcome::classify::{self, Answer, Verdict};
+use crate::pipeline::outcome::classify::{Form, Sent, classify};
 use crate::pipeline::outcome::settle::{
     Heard, ProbeEnd, RowStep, Step, decide, decide_row, read_probe,
 };
+use crate::pipeline::outcome::tell::{Told, tell};
 use crate::pipeline::run::intake::{makes_rows, settle};
 use crate::pipeline::run::lane::{Lane, LaneFailed};
 use crate::pipeline::run::lines::{LineWriter, RowEnd};
@@ -37,40 +38,80 @@ impl<T: Transport> Lane<T> {
         if let Ok(reply) = &result {
             work.service_request_id.clone_from(&reply.headers.service_request_id);
         }
-        let verdict = classify::classify(
-            self.plan.spec.operation,
-            self.plan.target.kind,
-            result.as_ref(),
-        );
-        self.count(&work, &verdict, took);
-        if let Verdict::Throttled { kind, retry_after } = verdict {
-            let until = self.shared.throttled(identity, kind, retry_after);
-            tracing::debug!(
-                load = %self.plan.spec.name, batch = work.id.0, limit = kind.word(),
-                secs = until.saturating_since(now).as_secs_f64(), "throttled"
-            );
-            self.ready.push_front(work);
-            return Ok(());
-        }
-        if matches!(verdict, Verdict::Unauthorized(_)) {
-            self.shared.transport.forget_token(identity);
-        }
-        match work.phase {
-            Phase::Probe { .. } => self.probe_landed(work, verdict, result.ok(), now),
-            Phase::Apart => self.apart_landed(work, verdict, result.ok(), identity, now),
-            Phase::Bulk => self.bulk_landed(work, verdict, result.ok(), now),
+        let form = match work.phase {
+            Phase::Bulk => Form::Bulk,
+            Phase::Apart | Phase::Probe { .. } => Form::Single,
+        };
+        let verdict = classify(&self.sent(form, &work), result.as_ref());
+        let told = tell(&verdict, result.as_ref().err());
+        self.count(&work, &told, took);
+        match (told, &work.phase) {
+            (Told::Throttled { kind, retry_after }, _) => {
+                let until = self.shared.throttled(identity, kind, retry_after);
+                tracing::debug!(
+                    load = %self.plan.spec.name, batch = work.id.0, limit = kind.word(),
+                    secs = until.saturating_since(now).as_secs_f64(), "throttled"
+                );
+                self.ready.push_front(work);
+                Ok(())
+            }
+            (Told::Unsupported(fault), _) => {
+                tracing::warn!(
+                    load = %self.plan.spec.name, message = self.message.word(), said = %fault.message,
+                    "the table does not take this message; its rows go as single operations from now on"
+                );
+                self.message = Message::Batch;
+                work.take_apart();
+                self.ready.push_front(work);
+                Ok(())
+            }
+            (Told::Items(items), _) => {
+                let mut answers = vec![Heard::Applied; work.rows.len()];
+                for (index, heard) in items {
+                    match answers.get_mut(index) {
+                        Some(answer) => *answer = heard,
+                        None => tracing::warn!(index, "an answer speaks of a row not sent"),
+                    }
+                }
+                self.rows_landed(work, answers, Vec::new())
+            }
+            (Told::Whole { heard, retry_after }, phase) => {
+                if matches!(heard, Heard::Unauthorized(_)) {
+                    self.shared.transport.forget_token(identity);
+                }
+                match phase {
+                    Phase::Probe { .. } => self.probe_landed(work, heard, result.ok(), now),
+                    Phase::Apart => {
+                        self.apart_landed(work, heard, retry_after, result.ok(), identity, now)
+                    }
+                    Phase::Bulk => self.bulk_landed(work, heard, retry_after, result.ok(), now),
+                }
+            }
         }
     }
 
-    fn count(&self, work: &Work, verdict: &Verdict, took: Duration) {
+    fn sent(&self, form: Form, work: &Work) -> Sent {
+        Sent {
+            operation: self.plan.spec.operation,
+            kind: self.plan.target.kind,
+            form,
+            ids_known: work.case.ids_known,
+        }
+    }
+
+    fn count(&self, work: &Work, told: &Told, took: Duration) {
         let meters = self.meters();
-        let end = match verdict {
-            Verdict::Applied | Verdict::Items(_) => RequestEnd::Done,
-            Verdict::Throttled { .. } => RequestEnd::Throttled,
-            Verdict::NotApplied { .. } | Verdict::Unauthorized(_) => RequestEnd::NotApplied,
-            Verdict::InDoubt { .. } => RequestEnd::InDoubt,
-            Verdict::Exists(_) | Verdict::Refused(_) | Verdict::TooLarge(_) => RequestEnd::Refused,
-            Verdict::Systemic(_) | Verdict::MessageUnsupported(_) => RequestEnd::Systemic,
+        let end = match told {
+            Told::Throttled { .. } => RequestEnd::Throttled,
+            Told::Items(_) => RequestEnd::Done,
+            Told::Unsupported(_) => RequestEnd::Systemic,
+            Told::Whole { heard, .. } => match heard {
+                Heard::Applied => RequestEnd::Done,
+                Heard::NotApplied { .. } | Heard::Unauthorized(_) => RequestEnd::NotApplied,
+                Heard::InDoubt { .. } => RequestEnd::InDoubt,
+                Heard::Exists(_) | Heard::Refused(_) | Heard::TooLarge(_) => RequestEnd::Refused,
+                Heard::Systemic(_) => RequestEnd::Systemic,
+            },
         };
         meters.request(end);
         if end == RequestEnd::Done {
@@ -84,64 +125,39 @@ impl<T: Transport> Lane<T> {
     fn bulk_landed(
         &mut self,
         mut work: Work,
-        verdict: Verdict,
+        heard: Heard,
+        retry_after: Option<Duration>,
         reply: Option<ApiReply>,
         now: MonoTime,
     ) -> Result<(), LaneFailed> {
-        let heard = match verdict {
-            Verdict::Applied => {
-                return match self.applied(&work, reply.as_ref()) {
-                    Ok(ids) => self.settle_good(work, ids),
-                    Err(Applied::Unreadable(why)) if work.case.repeatable => {
-                        // Committed, but the answer cannot be read: sending it again will tell.
-                        work.case.doubt = true;
-                        self.delay(work, 1, why, now);
-                        Ok(())
-                    }
-                    Err(Applied::Unreadable(why)) => {
-                        let fault = in_doubt_fault(&why);
-                        let ends = vec![RowEnd::Bad(RowState::Ambiguous, fault); work.rows.len()];
-                        self.settle_all(work, ends)
-                    }
-                    Err(Applied::OtherIds(detail)) => {
-                        Err(LaneFailed::Invariant { code: "DV0505", detail })
-                    }
-                };
+        if heard != Heard::Applied {
+            let deadline = self.shared.settings.retry_deadline;
+            let why = said(&heard);
+            let step = decide(&mut work.case, heard, now, deadline);
+            return self.carry_out(work, step, why, retry_after, now);
+        }
+        match self.applied(&work, reply.as_ref()) {
+            Ok(ids) => self.settle_good(work, ids),
+            Err(Applied::Unreadable(why)) if work.case.repeatable => {
+                // Committed, but the answer cannot be read: sending it again will tell.
+                work.case.doubt = true;
+                self.delay(work, 1, None, why, now);
+                Ok(())
             }
-            Verdict::Items(items) => {
-                let answers = (0..work.rows.len())
-                    .map(|row| {
-                        items
-                            .iter()
-                            .find(|(index, _)| *index == row)
-                            .map_or(Heard::Applied, |(_, answer)| heard(answer.clone()))
-                    })
-                    .collect();
-                return self.rows_landed(work, answers, vec![None; 0], now);
+            Err(Applied::Unreadable(why)) => {
+                let fault = in_doubt_fault(&why);
+                let ends = vec![RowEnd::Bad(RowState::Ambiguous, fault); work.rows.len()];
+                self.settle_all(work, ends)
             }
-            Verdict::MessageUnsupported(fault) => {
-                tracing::warn!(
-                    load = %self.plan.spec.name, message = self.message.word(), said = %fault.message,
-                    "the table does not take this message; its rows go as single operations from now on"
-                );
-                self.message = Message::Batch;
-                work.take_apart();
-                self.ready.push_front(work);
-                return Ok(());
-            }
-            other => match whole(other) {
-                Some(heard) => heard,
-                None => return Ok(()),
-            },
-        };
-        let step = decide(&mut work.case, heard, now, self.shared.settings.retry_deadline);
-        self.carry_out(work, step, now)
+            Err(Applied::OtherIds(detail)) => Err(LaneFailed::Invariant { code: "DV0505", detail }),
+        }
     }
 
     fn apart_landed(
         &mut self,
         mut work: Work,
-        verdict: Verdict,
+        heard: Heard,
+        retry_after: Option<Duration>,
         reply: Option<ApiReply>,
         identity: IdentityId,
         now: MonoTime,
@@ -149,25 +165,23 @@ impl<T: Transport> Lane<T> {
         let parts = reply.as_ref().and_then(|reply| {
             let content_type = reply.headers.content_type.as_deref()?;
             match multipart::read_batch(content_type, &reply.body, clock::wall_ms()) {
-                Ok(parts) => Some(parts),
-                Err(multipart::ReadBatchError::Truncated(parts)) => Some(parts),
+                Ok(parts) | Err(multipart::ReadBatchError::Truncated(parts)) => Some(parts),
                 Err(_) => None,
             }
         });
         let Some(parts) = parts else {
-            let heard = match verdict {
+            let heard = match heard {
                 // A success without readable parts tells nothing about any row.
-                Verdict::Applied | Verdict::Items(_) => Heard::InDoubt {
+                Heard::Applied => Heard::InDoubt {
                     shrink: false,
                     fault: in_doubt_fault("the answer to the $batch could not be read"),
                 },
-                other => match whole(other) {
-                    Some(heard) => heard,
-                    None => return Ok(()),
-                },
+                other => other,
             };
-            let step = decide(&mut work.case, heard, now, self.shared.settings.retry_deadline);
-            return self.carry_out(work, step, now);
+            let why = said(&heard);
+            let deadline = self.shared.settings.retry_deadline;
+            let step = decide(&mut work.case, heard, now, deadline);
+            return self.carry_out(work, step, why, retry_after, now);
         };
         let mut answers = Vec::with_capacity(work.rows.len());
         let mut ids = Vec::with_capacity(work.rows.len());
@@ -180,20 +194,20 @@ impl<T: Transport> Lane<T> {
                 continue;
             };
             let part: ApiReply = part.clone().into();
-            let verdict =
-                classify::classify(self.plan.spec.operation, self.plan.target.kind, Ok(&part));
-            ids.push(part.headers.entity_id.as_deref().and_then(|link| {
-                response::entity_id(link, &self.shared.origin).ok().flatten()
-            }));
-            if let Verdict::Throttled { kind, retry_after } = verdict {
-                self.shared.throttled(identity, kind, retry_after);
-                let fault = in_doubt_fault("throttled");
-                answers.push(Heard::NotApplied { shrink: false, fault });
-            } else {
-                answers.push(whole(verdict).unwrap_or(Heard::Applied));
-            }
+            let link = part.headers.entity_id.as_deref();
+            ids.push(link.and_then(|l| response::entity_id(l, &self.shared.origin).ok().flatten()));
+            let verdict = classify(&self.sent(Form::Single, &work), Ok(&part));
+            answers.push(match tell(&verdict, None) {
+                Told::Whole { heard, .. } => heard,
+                Told::Throttled { kind, retry_after } => {
+                    self.shared.throttled(identity, kind, retry_after);
+                    Heard::NotApplied { shrink: false, fault: in_doubt_fault("throttled") }
+                }
+                Told::Unsupported(fault) => Heard::Systemic(fault),
+                Told::Items(_) => Heard::Applied,
+            });
         }
-        self.rows_landed(work, answers, ids, now)
+        self.rows_landed(work, answers, ids)
     }
 
     /// Every row has an answer of its own.
@@ -202,7 +216,6 @@ impl<T: Transport> Lane<T> {
         work: Work,
         answers: Vec<Heard>,
         ids: Vec<Option<Uuid>>,
-        now: MonoTime,
     ) -> Result<(), LaneFailed> {
         let mut settled: Vec<(usize, RowEnd)> = Vec::new();
         let mut again: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
@@ -245,28 +258,28 @@ impl<T: Transport> Lane<T> {
         for (index, fault) in probe {
             groups.push((vec![index], work.case.doubt, Some(fault)));
         }
-        self.split(work, settled, groups, now)
+        self.split(work, settled, groups)
     }
 
     fn probe_landed(
         &mut self,
         mut work: Work,
-        verdict: Verdict,
+        heard: Heard,
         reply: Option<ApiReply>,
         now: MonoTime,
     ) -> Result<(), LaneFailed> {
         let pk = &self.plan.target.primary_id;
-        let page = match (verdict, &reply) {
-            (Verdict::Applied | Verdict::Items(_), Some(reply)) => {
+        let page = match (heard, &reply) {
+            (Heard::Applied, Some(reply)) => {
                 match response::presence(&reply.body, pk, &self.shared.origin) {
                     Ok(page) => page,
                     Err(error) => {
-                        self.delay(work, 1, error.to_string(), now);
+                        self.delay(work, 1, None, error.to_string(), now);
                         return Ok(());
                     }
                 }
             }
-            (Verdict::Systemic(fault) | Verdict::Refused(fault), _) => {
+            (Heard::Systemic(fault) | Heard::Refused(fault), _) => {
                 // Without the right to read, an invisible row looks absent: better stand still.
                 self.pause(format!(
                     "cannot ask which rows of {} are present ({}: {}); grant organization-wide read and resume",
@@ -275,9 +288,10 @@ impl<T: Transport> Lane<T> {
                 self.ready.push_front(work);
                 return Ok(());
             }
-            (Verdict::Unauthorized(fault), _) => {
+            (Heard::Unauthorized(fault), _) => {
                 work.case.reauthorizations += 1;
                 if work.case.reauthorizations > 2 {
+                    work.case.reauthorizations = 0;
                     self.pause(format!("{}: {}", fault.code, fault.message));
                 }
                 self.ready.push_front(work);
@@ -286,8 +300,7 @@ impl<T: Transport> Lane<T> {
             (other, _) => {
                 work.case.failures += 1;
                 let failures = work.case.failures;
-                let why = whole(other).map_or_else(String::new, |h| said(&h));
-                self.delay(work, failures, why, now);
+                self.delay(work, failures, None, said(&other), now);
                 return Ok(());
             }
         };
@@ -331,7 +344,7 @@ impl<T: Transport> Lane<T> {
             }
             let heard = Heard::Refused(fault);
             let step = decide(&mut work.case, heard, now, self.shared.settings.retry_deadline);
-            return self.carry_out(work, step, now);
+            return self.carry_out(work, step, String::new(), None, now);
         }
         let mut settled = Vec::new();
         let mut again = Vec::new();
@@ -346,7 +359,7 @@ impl<T: Transport> Lane<T> {
             return self.settle_all(work, settled.into_iter().map(|(_, end)| end).collect());
         }
         let doubt = work.case.doubt;
-        self.split(work, settled, vec![(again, doubt, None)], now)
+        self.split(work, settled, vec![(again, doubt, None)])
     }
 
     /// A row that is there though this ledger never sent it.
@@ -366,12 +379,18 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn carry_out(&mut self, mut work: Work, step: Step, now: MonoTime) -> Result<(), LaneFailed> {
+    fn carry_out(
+        &mut self,
+        mut work: Work,
+        step: Step,
+        why: String,
+        retry_after: Option<Duration>,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
         match step {
             Step::Settle => self.settle_good(work, None),
             Step::Resend { failures } => {
-                let why = "the last attempt failed".to_owned();
-                self.delay(work, failures, why, now);
+                self.delay(work, failures, retry_after, why, now);
                 Ok(())
             }
             Step::Reauthorize => {
@@ -392,7 +411,7 @@ impl<T: Transport> Lane<T> {
                     (all[..middle].to_vec(), doubt, None),
                     (all[middle..].to_vec(), doubt, None),
                 ];
-                self.split(work, Vec::new(), groups, now)
+                self.split(work, Vec::new(), groups)
             }
             Step::TakeApart => {
                 self.meters().splits.inc();
@@ -416,8 +435,16 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn delay(&mut self, work: Work, failures: u32, why: String, now: MonoTime) {
-        let at = now + retry::backoff(failures, &mut self.rng);
+    fn delay(
+        &mut self,
+        work: Work,
+        failures: u32,
+        retry_after: Option<Duration>,
+        why: String,
+        now: MonoTime,
+    ) {
+        let backoff = retry::backoff(failures, &mut self.rng);
+        let at = now + retry_after.map_or(backoff, |said| said.min(retry::RETRY_AFTER_MAX) + backoff / 8);
         tracing::debug!(load = %self.plan.spec.name, batch = work.id.0, failures, %why, "again later");
         self.delayed.insert((at, work.id), (work, why));
     }
@@ -439,7 +466,7 @@ impl<T: Transport> Lane<T> {
             retryable: false,
         };
         let step = if work.rows.len() > 1 { Step::Halve } else { Step::Refuse(fault) };
-        if let Err(error) = self.carry_out(work, step, clock::now()) {
+        if let Err(error) = self.carry_out(work, step, String::new(), None, clock::now()) {
             self.pause(error.to_string());
         }
     }
@@ -453,7 +480,9 @@ impl<T: Transport> Lane<T> {
         if self.message != Message::CreateMultiple {
             return Ok(None);
         }
-        let body = reply.map(|r| &r.body[..]).unwrap_or_default();
+        // The status said yes and the body was cut: with known ids that is all there is to know.
+        let Some(reply) = reply else { return Ok(None) };
+        let body = &reply.body[..];
         let ids = response::created_ids(body).map_err(|e| Applied::Unreadable(e.to_string()))?;
         if ids.len() != work.rows.len() {
             return Err(Applied::OtherIds(format!(
@@ -565,7 +594,6 @@ impl<T: Transport> Lane<T> {
         parent: Work,
         settled: Vec<(usize, RowEnd)>,
         groups: Vec<(Vec<usize>, bool, Option<RowFault>)>,
-        _now: MonoTime,
     ) -> Result<(), LaneFailed> {
         let mut works: Vec<Work> = Vec::new();
         let mut intents = Vec::new();
@@ -647,25 +675,6 @@ fn in_doubt_fault(why: &str) -> RowFault {
         message: format!("sent, and nobody can say whether it was applied: {why}"),
         retryable: false,
     }
-}
-
-fn heard(answer: Answer) -> Heard {
-    whole(answer).unwrap_or(Heard::Applied)
-}
-
-/// A verdict over a whole request as the settling rules hear it.
-fn whole(verdict: Verdict) -> Option<Heard> {
-    Some(match verdict {
-        Verdict::Applied => Heard::Applied,
-        Verdict::NotApplied { shrink, fault } => Heard::NotApplied { shrink, fault },
-        Verdict::InDoubt { shrink, fault } => Heard::InDoubt { shrink, fault },
-        Verdict::Exists(fault) => Heard::Exists(fault),
-        Verdict::Refused(fault) => Heard::Refused(fault),
-        Verdict::TooLarge(fault) => Heard::TooLarge(fault),
-        Verdict::Unauthorized(fault) => Heard::Unauthorized(fault),
-        Verdict::Systemic(fault) | Verdict::MessageUnsupported(fault) => Heard::Systemic(fault),
-        Verdict::Throttled { .. } | Verdict::Items(_) => return None,
-    })
 }
 
 fn said(heard: &Heard) -> String {
