@@ -3,7 +3,7 @@
 //! when memory is used up, and end when the lane is gone.
 
 use crate::catalog::model::Catalog;
-use crate::config::job::SourceFormat;
+use crate::config::job::{SourceFormat, TableLoad};
 use crate::control::steering::{Steering, Wish};
 use crate::pipeline::ledger::fingerprint::FileFingerprint;
 use crate::pipeline::ledger::record::PartitionRecord;
@@ -68,6 +68,8 @@ enum Step {
 /// What the threads of one load need.
 pub(super) struct Feed {
     pub(super) plan: Arc<LoadPlan>,
+    /// All loads of the job.
+    pub(super) loads: Arc<[TableLoad]>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) partitions: Vec<PartitionInfo>,
     /// Done before this run, every row shown: read again only for their keys.
@@ -85,8 +87,9 @@ pub(super) struct Feed {
 pub(super) fn start(feed: Feed) -> io::Result<mpsc::Receiver<Inflow>> {
     let (raw_in, raw_out) = crossbeam::channel::bounded::<Step>(RAW_CHUNKS);
     let (lane_in, lane_out) = mpsc::channel(PREPARED_CHUNKS);
-    let views: Arc<[StagedView]> =
-        feed.parents.iter().map(|(staged, _)| StagedView(Arc::clone(staged))).collect();
+    let parents = feed.plan.parents.iter().zip(&feed.parents);
+    let view =
+        Arc::new(StagedView(parents.map(|(table, (s, _))| (*table, Arc::clone(s))).collect()));
     let name = feed.plan.spec.name.clone();
     thread::Builder::new().name(format!("convert {name}")).spawn(move || {
         for step in raw_out {
@@ -94,10 +97,10 @@ pub(super) fn start(feed: Feed) -> io::Result<mpsc::Receiver<Inflow>> {
                 Step::Say(item) => item,
                 Step::Convert(chunk, program, share) => {
                     let (send, receive) = oneshot::channel();
-                    let views = Arc::clone(&views);
+                    let view = Arc::clone(&view);
                     compute::spawn(move || {
                         let mut share = share;
-                        let prepared = convert_chunk(&program, Arc::new(chunk), &views);
+                        let prepared = convert_chunk(&program, Arc::new(chunk), &*view);
                         let held = prepared.memory_bytes() + prepared.raw.memory_bytes();
                         share.resize((held as u64).saturating_mul(2));
                         // The lane may be gone; then nobody needs the rows.
@@ -342,11 +345,13 @@ impl Reader {
                 plan.spec.name
             )));
         }
-        let program = RowProgram::compile(&plan.spec, &self.feed.catalog, header)
-            .map(Arc::new)
-            .map_err(|findings| {
-                Stopped::Because(format!("load {}: {}", plan.spec.name, findings.join("; ")))
-            })?;
+        let program =
+            RowProgram::compile(&plan.spec, &self.feed.loads, &self.feed.catalog, format)
+                .map(Arc::new)
+                .map_err(|findings| {
+                    let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                    Stopped::Because(format!("load {}: {}", plan.spec.name, texts.join("; ")))
+                })?;
         if let Some(header) = header {
             let columns = ErrorColumns::new(plan.files.error_csv, header);
             self.tell(Inflow::Columns(Arc::new(columns)))?;

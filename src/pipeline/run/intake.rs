@@ -4,7 +4,6 @@
 use crate::client::attempt::Transport;
 use crate::config::job::{IdRule, OnDuplicateKey};
 use crate::limits;
-use crate::pipeline::batch::encode;
 use crate::pipeline::ledger::ranges::{OrdinalRanges, OrdinalRun};
 use crate::pipeline::ledger::record::{Intent, LedgerRecord, RowFail};
 use crate::pipeline::ledger::recover::Unprojected;
@@ -13,7 +12,7 @@ use crate::pipeline::run::feed::Prepared;
 use crate::pipeline::run::lane::{Lane, LaneFailed};
 use crate::pipeline::run::lines::LineWriter;
 use crate::pipeline::run::work::{HeldChunk, RowRef, Work};
-use crate::pipeline::sequence::keymap::Insert;
+use crate::pipeline::sequence::keymap::Inserted;
 use crate::pipeline::sink::format::Stamp;
 use crate::record::key::{BatchId, Ordinal};
 use crate::record::outcome::{FaultCategory, Operation, RowFault, RowState};
@@ -137,8 +136,8 @@ impl<T: Transport> Lane<T> {
         // Also for rows of earlier runs: later rows must find their doubles and parents.
         let double = if has_key {
             match staged.keys.insert(prepared.key_hash, ordinal) {
-                Insert::Fresh => self.double_address(row, staged),
-                Insert::Duplicate(first) => Some((first, "key")),
+                Inserted::Fresh => self.double_address(row, staged),
+                Inserted::Duplicate(first) => Some((first, "key")),
             }
         } else {
             None
@@ -201,14 +200,14 @@ impl<T: Transport> Lane<T> {
             _ => return None,
         };
         match staged.keys.insert(hash ^ 1, prepared.ordinal) {
-            Insert::Fresh => None,
-            Insert::Duplicate(first) => Some((first, what)),
+            Inserted::Fresh => None,
+            Inserted::Duplicate(first) => Some((first, what)),
         }
     }
 
     /// Puts a row into the batch being filled; gives the batch back when it is full.
     fn fill(&mut self, row: RowRef) -> Option<Vec<RowRef>> {
-        let bytes = encode::row_bytes(&self.plan.target, row.address(), row.members());
+        let bytes = self.plan.bodies.item_bytes(&row.body(&self.plan)) + 1;
         let mut full = None;
         if !self.filling.is_empty() && self.filling_bytes + bytes > limits::BODY_BYTES_MAX {
             full = Some(std::mem::take(&mut self.filling));
@@ -266,7 +265,7 @@ impl<T: Transport> Lane<T> {
 
     /// Hash over what the rows will look like on the target.
     fn payload_hash(&self, work: &mut Work) -> u64 {
-        let body = work.bulk_body(&self.plan, self.message);
+        let body = work.bulk_body(&self.plan);
         let hash = xxh3_64(&body);
         if !work.case.apart {
             work.body = Some(body);

@@ -2,6 +2,7 @@
 
 use crate::catalog::model::{Table, TableKind};
 use crate::config::job::{IdRule, SinkFormat, SourceFormat, TableClass, TableLoad};
+use crate::pipeline::batch::encode::BodyWriter;
 use crate::pipeline::outcome::settle::Case;
 use crate::pipeline::send::class::{self, Shape};
 use crate::pipeline::send::message::{self, Message};
@@ -28,6 +29,8 @@ pub struct LoadPlan {
     pub shape: Shape,
     /// Message its rows begin with.
     pub message: Message,
+    /// Writes bodies for the target.
+    pub bodies: BodyWriter,
     /// Ids of rows that get derived ones.
     pub pinned: PinnedIds,
     /// Loads whose rows it refers to by staged key.
@@ -87,7 +90,20 @@ impl LoadPlan {
             let most = u32::try_from(crate::limits::BATCH_OPERATIONS_MAX).unwrap_or(u32::MAX);
             shape.batch_rows = shape.batch_rows.min(most);
         }
-        Self { table, spec: spec.clone(), target, class, shape, message, pinned, parents, files }
+        let bodies =
+            BodyWriter::new(&target.logical_name, &target.primary_id, &target.entity_set);
+        Self {
+            table,
+            spec: spec.clone(),
+            target,
+            class,
+            shape,
+            message,
+            bodies,
+            pinned,
+            parents,
+            files,
+        }
     }
 
     /// The id of a row, when it is known before sending.

@@ -4,9 +4,9 @@
 use crate::config::job::IdRule;
 use crate::pipeline::ledger::states::{RowStates, Standing};
 use crate::pipeline::sequence::keymap::KeyMap;
-use crate::pipeline::transform::staged::{Found, StagedRows};
-use crate::record::key::Ordinal;
+use crate::record::key::{Ordinal, TableId};
 use crate::record::pinned::PinnedIds;
+use crate::record::staged::{Found, StagedRows};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -48,13 +48,16 @@ impl Staged {
     }
 }
 
-/// Read-only view of a parent load for the conversion of a child's chunk.
+/// Read-only view of the parent loads for the conversion of a child's chunk.
 #[derive(Debug)]
-pub struct StagedView(pub SharedStaged);
+pub struct StagedView(pub Vec<(TableId, SharedStaged)>);
 
 impl StagedRows for StagedView {
-    fn find(&self, key_hash: u128, _key: &[u8]) -> Found {
-        let staged = self.0.read();
+    fn find(&self, load: TableId, key_hash: u128, _key: &[u8]) -> Found {
+        let Some((_, parent)) = self.0.iter().find(|(table, _)| *table == load) else {
+            return Found::Unknown;
+        };
+        let staged = parent.read();
         let Some(row) = staged.keys.get(key_hash) else { return Found::Unknown };
         match staged.states.get(row) {
             Standing::Settled(state) if state.is_good() => {

@@ -2,6 +2,7 @@
 
 use crate::catalog::model::Catalog;
 use crate::client::attempt::Transport;
+use crate::config::job::TableLoad;
 use crate::control::steering::Wish;
 use crate::pipeline::ledger::record::LedgerRecord;
 use crate::pipeline::ledger::recover::LoadRecovery;
@@ -55,6 +56,7 @@ pub async fn run<T: Transport>(
     for (plan, known) in plans.iter().zip(&recovery) {
         count_known(&shared, plan, known);
     }
+    let loads: Arc<[TableLoad]> = plans.iter().map(|plan| plan.spec.clone()).collect();
     let mut lanes = JoinSet::new();
     let mut ends: Vec<Option<Result<LaneEnd, LaneFailed>>> = plans.iter().map(|_| None).collect();
     for (index, (plan, known)) in plans.iter().zip(recovery).enumerate() {
@@ -68,6 +70,7 @@ pub async fn run<T: Transport>(
             .collect();
         let feed = Feed {
             plan: Arc::clone(plan),
+            loads: Arc::clone(&loads),
             catalog: Arc::clone(&catalog),
             partitions: known.partitions.clone(),
             parents,

@@ -5,7 +5,7 @@ use crate::client::odata;
 use crate::client::presence;
 use crate::client::request::{self, BulkMessage, Precondition};
 use crate::client::multipart;
-use crate::pipeline::batch::encode::{self, BodyRow};
+use crate::pipeline::batch::encode::{self, BodyWriter};
 use crate::pipeline::outcome::settle::Case;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::send::message::Message;
@@ -50,6 +50,14 @@ impl RowRef {
     }
     pub(super) fn address(&self) -> &[u8] {
         self.chunk.prepared.address_of(self.row as usize)
+    }
+    pub(super) fn body<'a>(&'a self, plan: &LoadPlan) -> encode::RowRef<'a> {
+        let members: &[u8] = match plan.spec.operation {
+            // A delete names its row and nothing else.
+            Operation::Delete => &[],
+            Operation::Create | Operation::Update | Operation::Upsert => self.members(),
+        };
+        encode::RowRef { id: plan.id_of(self.prepared()), address: self.address(), members }
     }
     pub(super) fn raw(&self) -> (&RawChunk, usize) {
         (&self.chunk.prepared.raw, self.prepared().record as usize)
@@ -151,7 +159,7 @@ impl Work {
                 let body = match &self.body {
                     Some(body) => body.clone(),
                     None => {
-                        let body = self.bulk_body(plan, message);
+                        let body = self.bulk_body(plan);
                         self.body = Some(body.clone());
                         body
                     }
@@ -178,17 +186,8 @@ impl Work {
     }
 
     /// Body of the bulk message.
-    pub(super) fn bulk_body(&self, plan: &LoadPlan, message: Message) -> Bytes {
-        let rows = self.rows.iter().map(|row| BodyRow {
-            id: plan.id_of(row.prepared()),
-            address: row.address(),
-            members: row.members(),
-        });
-        let shape = match message {
-            Message::DeleteMultiple => encode::Targets::Keys,
-            _ => encode::Targets::Rows,
-        };
-        encode::targets(&plan.target, shape, rows)
+    pub(super) fn bulk_body(&self, plan: &LoadPlan) -> Bytes {
+        plan.bodies.bulk(self.rows.iter().map(|row| row.body(plan))).into()
     }
 }
 
@@ -203,15 +202,14 @@ fn single(plan: &LoadPlan, row: &RowRef) -> ApiRequest {
     };
     match plan.spec.operation {
         Operation::Create => {
-            let body = encode::single(&plan.target.primary_id, id, row.members());
-            request::create(set, options, body)
+            request::create(set, options, plan.bodies.create(&row.body(plan)).into())
         }
         Operation::Update => {
-            let body = encode::single(&plan.target.primary_id, None, row.members());
+            let body = BodyWriter::patch(&row.body(plan)).into();
             request::patch(address(), Precondition::MustExist, options, body)
         }
         Operation::Upsert => {
-            let body = encode::single(&plan.target.primary_id, None, row.members());
+            let body = BodyWriter::patch(&row.body(plan)).into();
             request::patch(address(), Precondition::None, options, body)
         }
         Operation::Delete => request::delete(address(), options),
