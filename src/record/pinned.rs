@@ -106,7 +106,15 @@ mod tests {
         ];
         let found: Vec<String> =
             cases.iter().map(|(j, l, o)| ids(j, l).id(ordinal(*o)).to_string()).collect();
-        assert_eq!(found, ["GOLDEN0", "GOLDEN1", "GOLDEN2", "GOLDEN3"]);
+        assert_eq!(
+            found,
+            [
+                "00000000-0000-8000-9f68-c7b3788c19b2",
+                "01000000-0000-8000-9f68-c7b3788c19b2",
+                "21436587-a9cb-8dfe-90f6-226c07da42a0",
+                "ffffffff-ffff-8fff-90f6-226c07da42a0"
+            ]
+        );
     }
 
     #[test]
