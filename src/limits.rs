@@ -42,10 +42,23 @@ pub const JOB_FILE_BYTES_MAX: u64 = 4 << 20;
 pub const LEDGER_FRAME_BYTES_MAX: usize = 16 << 20;
 /// Size of a ledger segment, bytes.
 pub const LEDGER_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of records waiting for the ledger's writer above which producers wait.
+pub const LEDGER_QUEUE_BYTES: usize = 32 << 20;
+/// Most bytes the ledger makes durable with one sync.
+pub const LEDGER_GROUP_BYTES: usize = 32 << 20;
+/// Bytes of a ledger segment that are filled with zeros ahead of the writer: the room that stays
+/// for outcomes when the disk is full.
+pub const LEDGER_RESERVE_BYTES: u64 = 8 << 20;
+/// Bytes of sink lines waiting for their files above which no new intent is taken.
+pub const PROJECTION_QUEUE_BYTES: usize = 64 << 20;
+/// Bytes of sink lines after which the files are synced and marked.
+pub const SINK_SYNC_BYTES: usize = 4 << 20;
 /// Longest message kept of a refusal, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 const _: () = assert!(FIELD_BYTES_MAX <= RECORD_BYTES_MAX);
+const _: () = assert!((LEDGER_GROUP_BYTES as u64) < LEDGER_SEGMENT_BYTES);
+const _: () = assert!(LEDGER_FRAME_BYTES_MAX <= LEDGER_GROUP_BYTES);
 const _: () = assert!(CHUNK_BYTES <= RECORD_BYTES_MAX);
 const _: () = assert!(MEMORY_BUDGET_BYTES_MIN >= 4 * RECORD_BYTES_MAX as u64);
 const _: () = assert!(SPLIT_BATCH_ROWS_MAX <= BATCH_OPERATIONS_MAX);
