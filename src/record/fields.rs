@@ -172,6 +172,15 @@ impl FieldSplitter {
         self.spans.is_empty()
     }
 
+    /// Length of field `index` as it stands in the record, bytes.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    #[must_use]
+    pub fn raw_len(&self, index: usize) -> usize {
+        (self.spans[index].end - self.spans[index].start) as usize
+    }
+
     /// Field `index` of `record` when its bytes stand there as they are; else see
     /// [`Self::unquote`].
     ///

@@ -7,3 +7,4 @@ pub mod outcome;
 pub mod pinned;
 pub mod prepared;
 pub mod projection;
+pub mod staged;
