@@ -1,1 +1,4 @@
 //! What an answer means for each row.
+
+pub mod classify;
+pub mod faults;
