@@ -176,7 +176,7 @@ pub(crate) async fn read_body_within(
     // Most answers come in one piece and need no copy.
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| error_text(e))? {
+    while let Some(chunk) = response.chunk().await.map_err(error_text)? {
         if chunk.len() + first.len() + all.len() > bytes_max {
             return Err(too_large());
         }
