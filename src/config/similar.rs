@@ -1,11 +1,10 @@
 //! Pure: "did you mean": the word closest to a misspelt one.
 
-/// The candidate a person most likely meant by `word`: at most a third of its letters (and at
-/// least one) may differ. Case is ignored.
+/// The candidate a person most likely meant by `word`: at most a third of its letters may differ. Case is ignored.
 #[must_use]
 pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let wanted: Vec<char> = word.to_lowercase().chars().collect();
-    let most = (wanted.len() / 3).max(1);
+    let most = wanted.len() / 3;
     candidates
         .into_iter()
         .map(|c| (distance(&wanted, &c.to_lowercase().chars().collect::<Vec<_>>()), c))
@@ -18,8 +17,8 @@ pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 fn distance(a: &[char], b: &[char]) -> usize {
     let width = b.len() + 1;
     let mut grid = vec![0usize; (a.len() + 1) * width];
-    for j in 0..width {
-        grid[j] = j;
+    for (j, cell) in grid.iter_mut().take(width).enumerate() {
+        *cell = j;
     }
     for i in 1..=a.len() {
         grid[i * width] = i;
