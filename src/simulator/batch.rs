@@ -61,6 +61,8 @@ pub enum BatchRefused {
     DuplicateContentId(String),
 }
 
+type Headers = Vec<(String, String)>;
+
 /// Reads a batch body.
 ///
 /// # Errors
@@ -173,7 +175,7 @@ fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Headers up to an empty line, and what follows it.
-fn header_block(mut text: &[u8]) -> Result<(Vec<(String, String)>, &[u8]), BatchRefused> {
+fn header_block(mut text: &[u8]) -> Result<(Headers, &[u8]), BatchRefused> {
     let mut headers = Vec::new();
     while let Some((first, rest)) = line(text) {
         text = rest;

@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::call::{Answer, Call, CallContext, Refusal, Verb};
 use super::schema::Schema;
 use super::serve::Simulator;
-use super::settings::Settings;
+use super::setup::Setup;
 use reqwest::{Client, Method, Response, StatusCode};
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ struct Rig {
 
 impl Rig {
     async fn new(settings: &str) -> Self {
-        let settings = Settings::parse(settings).expect("settings");
+        let settings = Setup::parse(settings).expect("settings");
         let addr = "127.0.0.1:0".parse().expect("address");
         let sim = Simulator::start_over(settings, addr, Notes::default()).await.expect("starts");
         let http = Client::builder().no_proxy().build().expect("client");

@@ -43,7 +43,7 @@ pub(super) async fn answer<B: Backend>(
     local: bool,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
-    if request.uri().to_string().len() > face.settings.http.url_chars_max {
+    if request.uri().to_string().len() > face.setup.http.url_chars_max {
         return Ok(response(Reply::html(414, "The request URL is too long.")));
     }
     let path = request.uri().path().to_owned();
@@ -268,7 +268,7 @@ async fn token<B: Backend>(
     let reply = match (outcome, tenant) {
         (Ok(granted), Some(_)) => Reply::with_body(200, "application/json", granted.body()),
         (Ok(granted), None) => {
-            let client_id = &face.settings.users[granted.user].client_id;
+            let client_id = &face.setup.users[granted.user].client_id;
             Reply::with_body(200, "application/json", granted.managed_body(client_id))
         }
         (Err(refusal), _) => {

@@ -20,7 +20,7 @@ pub mod reference;
 pub mod reply;
 pub mod schema;
 pub mod serve;
-pub mod settings;
+pub mod setup;
 pub mod stats;
 pub mod store;
 pub mod token;

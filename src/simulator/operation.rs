@@ -46,9 +46,7 @@ pub fn subject(verb: Verb, path: &str) -> Subject<'_> {
     let name = last.rsplit('.').next().unwrap_or("");
     let operation = if path == "$batch" || path == "%24batch" {
         "$batch"
-    } else if path.is_empty() || matches!(table, "$metadata" | "%24metadata") {
-        "metadata"
-    } else if table.ends_with("Definitions") {
+    } else if matches!(table, "" | "$metadata" | "%24metadata") || table.ends_with("Definitions") {
         "metadata"
     } else if let Some(known) = CALLS.iter().find(|c| **c == name) {
         known

@@ -3,7 +3,7 @@
 use super::batch::BatchRefused;
 use super::call::{Answer, Refusal, RefusalCode};
 use super::limits::{Facet, Throttle, message};
-use super::settings::{CodeFormat, ProtectionSettings};
+use super::setup::{CodeFormat, ProtectionSettings};
 use std::borrow::Cow;
 
 /// Content type of JSON answers.

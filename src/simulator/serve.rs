@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::face::Face;
 use super::faults::FaultRule;
 use super::http;
-use super::settings::{Settings, SettingsRefused};
+use super::setup::{Setup, SetupRefused};
 use super::stats::{LoggedRequest, Stats};
 use super::token::{CertificateRefused, TokenService};
 use hyper::service::service_fn;
@@ -27,7 +27,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub enum StartRefused {
     /// A setting breaks a rule.
     #[error(transparent)]
-    Settings(#[from] SettingsRefused),
+    Setup(#[from] SetupRefused),
     /// A certificate file cannot be read.
     #[error("users.certificate_file {path}: {source}")]
     CertificateFile {
@@ -62,13 +62,13 @@ impl<B: Backend> Simulator<B> {
     /// # Errors
     /// A setting or certificate cannot be used, or the address is taken.
     pub async fn start_over(
-        settings: Settings,
+        setup: Setup,
         addr: SocketAddr,
         backend: B,
     ) -> Result<Self, StartRefused> {
-        settings.check()?;
+        setup.check()?;
         let mut certificates = HashMap::new();
-        for user in &settings.users {
+        for user in &setup.users {
             if let Some(path) = &user.certificate_file {
                 let pem = tokio::fs::read_to_string(path).await.map_err(|source| {
                     StartRefused::CertificateFile { path: path.clone(), source }
@@ -76,11 +76,11 @@ impl<B: Backend> Simulator<B> {
                 certificates.insert(user.name.clone(), pem);
             }
         }
-        let tokens = TokenService::new(&settings, &certificates)?;
+        let tokens = TokenService::new(&setup, &certificates)?;
         let refused = |source| StartRefused::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let face = Arc::new(Face::new(settings, tokens, backend));
+        let face = Arc::new(Face::new(setup, tokens, backend));
         let tasks = TaskTracker::new();
         tasks.spawn(listen(Arc::clone(&face), listener, tasks.clone()));
         Ok(Self { face, addr, tasks })
@@ -101,13 +101,13 @@ impl<B: Backend> Simulator<B> {
     /// Token endpoint.
     #[must_use]
     pub fn token_url(&self) -> String {
-        format!("{}/{}/oauth2/v2.0/token", self.url(), self.face.settings.tenant)
+        format!("{}/{}/oauth2/v2.0/token", self.url(), self.face.setup.tenant)
     }
 
-    /// Settings it runs with.
+    /// Setup it runs with.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.face.settings
+    pub fn setup(&self) -> &Setup {
+        &self.face.setup
     }
 
     /// What it has seen so far.
@@ -126,9 +126,9 @@ impl<B: Backend> Simulator<B> {
     ///
     /// # Errors
     /// A rule breaks a rule of the script.
-    pub fn replace_faults(&self, rules: Vec<FaultRule>) -> Result<(), SettingsRefused> {
+    pub fn replace_faults(&self, rules: Vec<FaultRule>) -> Result<(), SetupRefused> {
         for rule in &rules {
-            rule.check().map_err(|why| SettingsRefused::Rule {
+            rule.check().map_err(|why| SetupRefused::Rule {
                 key: "faults".to_owned(),
                 value: rule.label().to_owned(),
                 rule: why,
@@ -169,7 +169,7 @@ impl<B: Backend> Drop for Simulator<B> {
 }
 
 async fn listen<B: Backend>(face: Arc<Face<B>>, listener: TcpListener, tasks: TaskTracker) {
-    let places = Arc::new(Semaphore::new(face.settings.http.connections_max));
+    let places = Arc::new(Semaphore::new(face.setup.http.connections_max));
     loop {
         let accepted = tokio::select! {
             () = face.stopped.cancelled() => return,
@@ -208,7 +208,7 @@ async fn connection<B: Backend>(face: Arc<Face<B>>, stream: TcpStream, peer: Soc
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(face.settings.http.idle_secs));
+        .header_read_timeout(Duration::from_secs(face.setup.http.idle_secs));
     let mut conn = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = conn.as_mut() => Some(ended),

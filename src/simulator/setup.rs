@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct Setup {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Seed of noise, chance and scripted faults.
@@ -42,10 +42,10 @@ pub struct Settings {
     pub faults: Vec<FaultRule>,
 }
 
-impl Default for Settings {
+impl Default for Setup {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8765)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 1,
             speed: 1.0,
             tables_file: None,
@@ -340,7 +340,7 @@ impl Default for LatencySettings {
 
 /// A settings file that cannot be used.
 #[derive(Debug, Error)]
-pub enum SettingsRefused {
+pub enum SetupRefused {
     /// Not TOML, an unknown key or a wrong type; the text shows line and column.
     #[error("{0}")]
     Syntax(String),
@@ -356,14 +356,14 @@ pub enum SettingsRefused {
     },
 }
 
-impl Settings {
+impl Setup {
     /// Reads and checks a settings file.
     ///
     /// # Errors
     /// The text is not valid TOML, has an unknown key, or a value breaks a rule.
-    pub fn parse(text: &str) -> Result<Self, SettingsRefused> {
+    pub fn parse(text: &str) -> Result<Self, SetupRefused> {
         let settings: Self =
-            toml::from_str(text).map_err(|e| SettingsRefused::Syntax(e.to_string()))?;
+            toml::from_str(text).map_err(|e| SetupRefused::Syntax(e.to_string()))?;
         settings.check()?;
         Ok(settings)
     }
@@ -372,7 +372,7 @@ impl Settings {
     ///
     /// # Errors
     /// Names the first value that breaks a rule.
-    pub fn check(&self) -> Result<(), SettingsRefused> {
+    pub fn check(&self) -> Result<(), SetupRefused> {
         let p = &self.protection;
         let l = &self.latency;
         number("speed", self.speed, self.speed > 0.0, "a number above 0")?;
@@ -432,7 +432,7 @@ impl Settings {
         Ok(())
     }
 
-    fn check_users(&self) -> Result<(), SettingsRefused> {
+    fn check_users(&self) -> Result<(), SetupRefused> {
         if self.users.is_empty() {
             return Err(refused("users", "[]", "at least one application user"));
         }
@@ -454,8 +454,8 @@ impl Settings {
     }
 }
 
-fn refused(key: &str, value: &str, rule: &'static str) -> SettingsRefused {
-    SettingsRefused::Rule { key: key.to_owned(), value: value.to_owned(), rule }
+fn refused(key: &str, value: &str, rule: &'static str) -> SetupRefused {
+    SetupRefused::Rule { key: key.to_owned(), value: value.to_owned(), rule }
 }
 
 fn number(
@@ -463,7 +463,7 @@ fn number(
     value: f64,
     holds: bool,
     rule: &'static str,
-) -> Result<(), SettingsRefused> {
+) -> Result<(), SetupRefused> {
     if holds && value.is_finite() { Ok(()) } else { Err(refused(key, &value.to_string(), rule)) }
 }
 
@@ -472,12 +472,12 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> String {
-        Settings::parse(text).expect_err("must be refused").to_string()
+        Setup::parse(text).expect_err("must be refused").to_string()
     }
 
     #[test]
     fn an_empty_file_gives_the_documented_limits() {
-        let s = Settings::parse("").expect("defaults");
+        let s = Setup::parse("").expect("defaults");
         assert_eq!(s.protection.requests_max, 6000);
         assert_eq!(s.protection.execution_secs_max, 1200.0);
         assert_eq!(s.protection.concurrent_max, 52);
@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_fault_rule_reads_with_its_action() {
-        let s = Settings::parse(
+        let s = Setup::parse(
             "[[faults]]\nname='storm'\nmatch={ operation='CreateMultiple', first=3 }\n\
              action={ kind='status', status=429, code='0x80072321', retry_after='7' }\n",
         )
