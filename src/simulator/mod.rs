@@ -3,6 +3,7 @@
 //! `runtime` alone, and parses and answers the protocol by itself.
 
 pub mod call;
+pub mod define;
 pub mod schema;
 pub mod store;
 pub mod value;
