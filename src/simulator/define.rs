@@ -397,6 +397,9 @@ fn table_of(
         collections: HashMap::new(),
         referenced_by: Vec::new(),
         standing,
+        must_have: Vec::new(),
+        counted: Vec::new(),
+        money: Vec::new(),
         name,
     })
 }
@@ -418,7 +421,7 @@ fn standing_of(columns: &HashMap<String, usize>, elastic: bool) -> Standing {
         owning_unit: at("owningbusinessunit"),
         state: at("statecode"),
         status: at("statuscode"),
-        currency: at("transactioncurrencyid"),
+        currency: at("transactioncurrencyid").filter(|&c| c > 0),
         exchange_rate: at("exchangerate"),
         partition: if elastic { at("partitionid") } else { None },
         time_to_live: if elastic { at("ttlinseconds") } else { None },
@@ -842,6 +845,9 @@ fn add_many_to_many(schema: &mut Schema, data: &ManyToManyData) -> Result<(), De
         collections: HashMap::new(),
         referenced_by: Vec::new(),
         standing: Standing { version: Some(version), ..Standing::default() },
+        must_have: Vec::new(),
+        counted: Vec::new(),
+        money: Vec::new(),
         name,
     };
     let intersect = add_table(schema, def)?;
@@ -887,8 +893,23 @@ fn resolve(schema: &mut Schema) -> Result<(), DefineError> {
             table.collections.insert(link.navigation[side].clone(), def);
         }
     }
+    const ADMINISTRATIVE: [&str; 4] = ["systemuser", "team", "businessunit", "transactioncurrency"];
     for table in &mut schema.tables {
         for (c, column) in table.columns.iter().enumerate() {
+            let kept_by_service =
+                Some(c) == table.standing.owner || Some(c) == table.standing.state;
+            if c > 0 && column.required == RequiredLevel::System && !kept_by_service {
+                table.must_have.push(c);
+            }
+            if matches!(column.kind, ColumnType::Money { .. }) && column.money_base.is_some() {
+                table.money.push(c);
+            }
+            if let ColumnType::Lookup { targets, .. } = &column.kind {
+                let counts = |t: &LookupTargetDef| !ADMINISTRATIVE.contains(&t.table.as_str());
+                if table.storage == Storage::Standard && targets.iter().any(counts) {
+                    table.counted.push(c);
+                }
+            }
             match column.kind {
                 ColumnType::Lookup { .. } => {
                     let name = format!("_{}_value", column.name);

@@ -2,8 +2,26 @@
 //! people's clients. It shares no code with the pipeline it judges: it imports `units` and
 //! `runtime` alone, and parses and answers the protocol by itself.
 
+mod bulk;
 pub mod call;
+mod create;
 pub mod define;
+mod elastic;
+mod journal;
+pub mod json;
+pub mod keys;
+pub mod model;
+mod payload;
+pub mod read_side;
+pub mod refusals;
+pub mod route;
 pub mod schema;
+mod seed;
+pub mod settings;
+mod state;
 pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod validate;
 pub mod value;
+mod write;

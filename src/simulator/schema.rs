@@ -118,6 +118,12 @@ pub struct TableDef {
     pub referenced_by: Vec<(usize, usize)>,
     /// Columns the service maintains.
     pub standing: Standing,
+    /// Columns a client must give, apart from the primary id, owner and state.
+    pub must_have: Vec<usize>,
+    /// Lookups counted in `Store::references`: those to tables other than the administrative.
+    pub counted: Vec<usize>,
+    /// Money columns.
+    pub money: Vec<usize>,
 }
 
 impl TableDef {

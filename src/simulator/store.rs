@@ -27,6 +27,8 @@ pub struct TableRows {
     /// Place of a row by the folded values of each alternate key, in the order of
     /// `TableDef::keys`; rows with an empty key column are absent.
     pub by_key: Vec<FastMap<Box<str>, usize>>,
+    /// Intersect tables: place of a row by the two ids.
+    pub by_pair: FastMap<(Uuid, Uuid), usize>,
     /// Rows that exist.
     pub live: usize,
 }
