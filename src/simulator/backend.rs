@@ -1,6 +1,8 @@
 //! Pure: what the HTTP face asks of the model behind it.
 
 use super::call::{Answer, Call, CallContext, Refusal};
+use super::dump;
+use super::model::Model;
 use super::schema::Schema;
 
 /// A model of the environment.
@@ -25,4 +27,33 @@ pub trait Backend: Send + 'static {
 
     /// Appends the rows of one table, one JSON object a line.
     fn dump(&self, table: usize, out: &mut Vec<u8>);
+}
+
+impl Backend for Model {
+    fn execute(&mut self, ctx: &CallContext, call: &Call<'_>) -> Result<Answer, Refusal> {
+        Self::execute(self, ctx, call)
+    }
+
+    fn begin(&mut self) {
+        Self::begin(self);
+    }
+
+    fn commit(&mut self) {
+        Self::commit(self);
+    }
+
+    fn rollback(&mut self) {
+        Self::rollback(self);
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn dump(&self, table: usize, out: &mut Vec<u8>) {
+        let def = &self.schema.tables[table];
+        for row in self.store.tables[table].iter() {
+            dump::row(&self.schema, def, row, out);
+        }
+    }
 }

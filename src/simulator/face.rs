@@ -37,8 +37,7 @@ pub(super) struct Face<B> {
 impl<B: Backend> Face<B> {
     pub(super) fn new(setup: Setup, tokens: TokenService, backend: B) -> Self {
         let names = setup.users.iter().map(|u| u.name.clone()).collect();
-        let counters =
-            Counters::new(names, setup.protection.servers, setup.http.request_log_max);
+        let counters = Counters::new(names, setup.protection.servers, setup.http.request_log_max);
         Self {
             stopped: CancellationToken::new(),
             counters: Mutex::new(counters),

@@ -268,8 +268,8 @@ async fn token<B: Backend>(
     let reply = match (outcome, tenant) {
         (Ok(granted), Some(_)) => Reply::with_body(200, "application/json", granted.body()),
         (Ok(granted), None) => {
-            let client_id = &face.setup.users[granted.user].client_id;
-            Reply::with_body(200, "application/json", granted.managed_body(client_id))
+            let client_id = face.setup.users[granted.user].client_id.to_string();
+            Reply::with_body(200, "application/json", granted.managed_body(&client_id))
         }
         (Err(refusal), _) => {
             let time = formatted(now_ms, "%Y-%m-%d %H:%M:%SZ");

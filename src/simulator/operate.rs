@@ -9,7 +9,7 @@ use super::faults::{Action, Facts, Stage, sql_error, sql_timeout};
 use super::operation::subject;
 use super::reference::{self, Made, UnknownReference};
 use super::reply::{Reply, real_wait, wants_annotations};
-use super::schema::{Schema, Storage};
+use super::schema::Schema;
 use crate::runtime::clock;
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -102,25 +102,19 @@ impl<B: Backend> Face<B> {
         Reply { status: outer, headers: Vec::new(), content_type, body, rows }
     }
 
-    /// All of a change set, or nothing and one answer: the failing part's. On elastic tables a
-    /// change set is accepted, but what ran before the failure stays.
+    /// All of a change set, or nothing and one answer: the failing part's. What it did to elastic
+    /// tables before the failure stays; the model sees to that.
     ///
     /// Source: `dataverse-web-api.md` §3.2-§3.3, §6.
     fn change_set(&self, request: &Request, parts: &[Part]) -> (Vec<PartReply>, u64) {
         let mut backend = self.backend();
-        let atomic = !parts.iter().all(|p| is_elastic(backend.schema(), &p.url));
         let (mut replies, mut rows, mut made) = (Vec::with_capacity(parts.len()), 0, Made::new());
-        if atomic {
-            backend.begin();
-        }
+        backend.begin();
         for part in parts {
             let (reply, done, path) = self.part(&mut backend, request, part, &made);
             if reply.status >= 400 {
-                if atomic {
-                    backend.rollback();
-                    rows = 0;
-                }
-                return (vec![reply], rows);
+                backend.rollback();
+                return (vec![reply], 0);
             }
             if let (Some(id), Some(path)) = (&part.content_id, path) {
                 made.insert(id.clone(), path);
@@ -128,9 +122,7 @@ impl<B: Backend> Face<B> {
             rows += done;
             replies.push(reply);
         }
-        if atomic {
-            backend.commit();
-        }
+        backend.commit();
         (replies, rows)
     }
 
@@ -280,7 +272,7 @@ impl<B: Backend> Face<B> {
             (None, None) => None,
             (Some(object), _) => {
                 let object = id(&object)?;
-                let known = self.setup.users.iter().find(|u| u.object_id == Some(object));
+                let known = self.setup.users.iter().find(|u| u.object_id() == object);
                 Some(known.map(|u| u.system_user_id).ok_or_else(|| {
                     let text = "The user is not a member of the organization.";
                     Refusal::new(403, 0x8007_2560, text)
@@ -303,14 +295,6 @@ impl<B: Backend> Face<B> {
             origin: request.origin.clone(),
         })
     }
-}
-
-fn is_elastic(schema: &Schema, url: &str) -> bool {
-    below_root(url)
-        .map(|(path, _)| subject(Verb::Post, path).table)
-        .and_then(|set| schema.by_set.get(set))
-        .and_then(|i| schema.tables.get(*i))
-        .is_some_and(|t| t.storage == Storage::Elastic)
 }
 
 /// Path of the row an operation made or changed, for `$1` references.

@@ -3,6 +3,7 @@
 use super::batch::BatchRefused;
 use super::call::{Answer, Refusal, RefusalCode};
 use super::limits::{Facet, Throttle, message};
+use super::refusals::refusal_body;
 use super::setup::{CodeFormat, ProtectionSettings};
 use std::borrow::Cow;
 
@@ -125,26 +126,6 @@ fn sentence(fragment: &str) -> String {
     let mut chars = fragment.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())
-}
-
-/// The error body.
-///
-/// Source: `dataverse-web-api.md` §10.1, §13: lower-case hexadecimal codes.
-#[must_use]
-pub fn refusal_body(refusal: &Refusal, annotations: bool) -> Vec<u8> {
-    let code = match &refusal.code {
-        RefusalCode::Hex(code) => format!("0x{code:08x}"),
-        RefusalCode::Text(text) => text.clone(),
-    };
-    let mut error = serde_json::Map::new();
-    error.insert("code".to_owned(), code.into());
-    error.insert("message".to_owned(), refusal.message.clone().into());
-    if annotations {
-        for (name, value) in &refusal.annotations {
-            error.insert(format!("@Microsoft.PowerApps.CDS.{name}"), value.clone().into());
-        }
-    }
-    serde_json::json!({ "error": error }).to_string().into_bytes()
 }
 
 /// Whether headers ask for error details.

@@ -1,9 +1,12 @@
 //! Starting and stopping a local Dataverse on the running tokio runtime.
 
 use super::backend::Backend;
+use super::define::DefineError;
+use super::environment;
 use super::face::Face;
 use super::faults::FaultRule;
 use super::http;
+use super::model::Model;
 use super::setup::{Setup, SetupRefused};
 use super::stats::{LoggedRequest, Stats};
 use super::token::{CertificateRefused, TokenService};
@@ -36,6 +39,17 @@ pub enum StartRefused {
         /// Why.
         source: std::io::Error,
     },
+    /// A file of table definitions cannot be read.
+    #[error("tables_files {path}: {source}")]
+    TablesFile {
+        /// Path as given.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A table definition is not valid.
+    #[error(transparent)]
+    Tables(#[from] DefineError),
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateRefused),
@@ -50,10 +64,29 @@ pub enum StartRefused {
 }
 
 /// A running local Dataverse. Dropping it stops it.
-pub struct Simulator<B: Backend> {
+pub struct Simulator<B: Backend = Model> {
     face: Arc<Face<B>>,
     addr: SocketAddr,
     tasks: TaskTracker,
+}
+
+impl Simulator {
+    /// Starts a local Dataverse as `setup` describes it at `addr` (port 0: a free one), on the
+    /// current runtime.
+    ///
+    /// # Errors
+    /// A setting, table definition or certificate cannot be used, or the address is taken.
+    pub async fn start(setup: Setup, addr: SocketAddr) -> Result<Self, StartRefused> {
+        let mut tables = Vec::new();
+        for path in &setup.tables_files {
+            let text = tokio::fs::read_to_string(path)
+                .await
+                .map_err(|source| StartRefused::TablesFile { path: path.clone(), source })?;
+            tables.push((path.clone(), text));
+        }
+        let model = environment::model(&setup, &tables)?;
+        Self::start_over(setup, addr, model).await
+    }
 }
 
 impl<B: Backend> Simulator<B> {

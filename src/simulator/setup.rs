@@ -1,5 +1,6 @@
 //! Pure: what can be set of the local Dataverse (`SIM.toml`); every setting has a default.
 
+use super::environment::EnvironmentSettings;
 use super::faults::FaultRule;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -17,8 +18,10 @@ pub struct Setup {
     pub seed: u64,
     /// Simulated seconds per real second: windows, service times and token lives shrink by it.
     pub speed: f64,
-    /// Tables of the environment: path of a definition file; the ready set when absent.
-    pub tables_file: Option<String>,
+    /// Paths of definition files of tables beside the ready set.
+    pub tables_files: Vec<String>,
+    /// What is behind the Web API.
+    pub environment: EnvironmentSettings,
     /// Tenant id of the token endpoint.
     pub tenant: String,
     /// Life of a token, simulated seconds.
@@ -48,7 +51,8 @@ impl Default for Setup {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 1,
             speed: 1.0,
-            tables_file: None,
+            tables_files: Vec::new(),
+            environment: EnvironmentSettings::default(),
             tenant: "11111111-2222-3333-4444-555555555555".to_owned(),
             token_secs: 3599,
             audiences: Vec::new(),
@@ -70,7 +74,7 @@ pub struct UserSettings {
     /// Name used in statistics.
     pub name: String,
     /// Application (client) id.
-    pub client_id: String,
+    pub client_id: Uuid,
     /// Client secret; a pretended one, never a real one.
     #[serde(default)]
     pub secret: Option<String>,
@@ -103,19 +107,30 @@ const fn yes() -> bool {
     true
 }
 
+/// A number whose hexadecimal digits read as `n` does in decimal.
+fn hex_digits(n: u32) -> u128 {
+    u128::from_str_radix(&n.to_string(), 16).unwrap_or(0)
+}
+
 impl UserSettings {
+    /// Entra object id.
+    #[must_use]
+    pub fn object_id(&self) -> Uuid {
+        self.object_id.unwrap_or(self.system_user_id)
+    }
+
     /// The ready application user number `n`.
     #[must_use]
     pub fn numbered(n: u32) -> Self {
         Self {
             name: format!("app-{n}"),
-            client_id: format!("a0000000-0000-4000-8000-{n:012}"),
+            client_id: Uuid::from_u128(0xa000_0000_0000_4000_8000_0000_0000_0000 + hex_digits(n)),
             secret: Some(format!("pretended-secret-{n}")),
             secret_expired: false,
             certificate_file: None,
             certificate_thumbprint: None,
             system_user_id: Uuid::from_u128(
-                0x5e00_0000_0000_4000_8000_0000_0000_0000 + u128::from(n),
+                0x5e00_0000_0000_4000_8000_0000_0000_0000 + hex_digits(n),
             ),
             object_id: None,
             disabled: false,
@@ -373,6 +388,11 @@ impl Setup {
     /// # Errors
     /// Names the first value that breaks a rule.
     pub fn check(&self) -> Result<(), SetupRefused> {
+        self.environment.check().map_err(|(key, value, rule)| SetupRefused::Rule {
+            key: format!("environment.{key}"),
+            value,
+            rule,
+        })?;
         let p = &self.protection;
         let l = &self.latency;
         number("speed", self.speed, self.speed > 0.0, "a number above 0")?;
@@ -441,8 +461,12 @@ impl Setup {
             if !names.insert(&user.name) {
                 return Err(refused("users.name", &user.name, "each name once"));
             }
-            if !clients.insert(user.client_id.to_ascii_lowercase()) {
-                return Err(refused("users.client_id", &user.client_id, "each client id once"));
+            if !clients.insert(user.client_id) {
+                return Err(refused(
+                    "users.client_id",
+                    &user.client_id.to_string(),
+                    "each client id once",
+                ));
             }
         }
         match &self.managed_identity {
@@ -499,9 +523,9 @@ mod tests {
 
     #[test]
     fn two_users_with_one_client_id_are_refused() {
-        let user = "[[users]]\nname='a'\nclient_id='c'\nsystem_user_id='5e000000-0000-4000-8000-000000000001'\n";
+        let user = "[[users]]\nname='a'\nclient_id='a0000000-0000-4000-8000-000000000007'\nsystem_user_id='5e000000-0000-4000-8000-000000000001'\n";
         let text = refusal(&format!("{user}{}", user.replace("'a'", "'b'")));
-        assert!(text.contains("users.client_id = c"), "{text}");
+        assert!(text.contains("users.client_id = a0000000-0000-4000-8000-000000000007"), "{text}");
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl TokenService {
             });
             Ok(Client {
                 name: u.name.clone(),
-                client_id: u.client_id.to_ascii_lowercase(),
+                client_id: u.client_id.to_string(),
                 secret: u.secret.clone(),
                 secret_expired: u.secret_expired,
                 key: key.transpose()?,
@@ -540,6 +540,7 @@ mod tests {
     use super::*;
     use jsonwebtoken::{EncodingKey, Header};
 
+    const C1: &str = "c1000000-0000-4000-8000-000000000001";
     const ORIGIN: &str = "http://127.0.0.1:4711";
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -638,7 +639,7 @@ mod tests {
             .and_then(|p| p.self_signed(&key))
             .expect("certificate");
         let settings = Setup::parse(
-            "[[users]]\nname='c'\nclient_id='c-1'\ncertificate_thumbprint='print'\n\
+            "[[users]]\nname='c'\nclient_id='c1000000-0000-4000-8000-000000000001'\ncertificate_thumbprint='print'\n\
              system_user_id='5e000000-0000-4000-8000-000000000001'",
         )
         .expect("settings");
@@ -654,19 +655,19 @@ mod tests {
                 jwt.push_str("AAAAAAAA");
             }
             let text = format!(
-                "grant_type=client_credentials&client_id=c-1&client_assertion={jwt}\
+                "grant_type=client_credentials&client_id={C1}&client_assertion={jwt}\
                  &client_assertion_type={ASSERTION_TYPE}&scope={ORIGIN}/.default"
             );
             ask(&mut service, TENANT, &text).map_err(|e| e.number)
         };
         let aud = format!("https://login.test/{TENANT}/oauth2/v2.0/token");
-        let claims = |exp: i64, sub: &str, aud: &str| serde_json::json!({"aud": aud, "iss": "c-1", "sub": sub, "exp": exp, "nbf": 900, "jti": "j"});
-        assert!(ask_with(claims(1100, "c-1", &aud), "print", false).is_ok());
-        assert_eq!(ask_with(claims(1100, "c-1", &aud), "print", true), Err(700_027));
-        assert_eq!(ask_with(claims(1100, "c-1", &aud), "other", false), Err(700_027));
-        assert_eq!(ask_with(claims(1000, "c-1", &aud), "print", false), Err(700_024));
+        let claims = |exp: i64, sub: &str, aud: &str| serde_json::json!({"aud": aud, "iss": C1, "sub": sub, "exp": exp, "nbf": 900, "jti": "j"});
+        assert!(ask_with(claims(1100, C1, &aud), "print", false).is_ok());
+        assert_eq!(ask_with(claims(1100, C1, &aud), "print", true), Err(700_027));
+        assert_eq!(ask_with(claims(1100, C1, &aud), "other", false), Err(700_027));
+        assert_eq!(ask_with(claims(1000, C1, &aud), "print", false), Err(700_024));
         assert_eq!(ask_with(claims(1100, "c-2", &aud), "print", false), Err(700_021));
-        assert_eq!(ask_with(claims(1100, "c-1", "https://x"), "print", false), Err(700_023));
+        assert_eq!(ask_with(claims(1100, C1, "https://x"), "print", false), Err(700_023));
     }
 
     #[test]
