@@ -1,3 +1,4 @@
 //! What the environment contains: tables, columns, keys, relationships, and what it supports.
 
+pub mod check;
 pub mod model;

@@ -6,3 +6,4 @@ pub mod outcome;
 pub mod pinned;
 pub mod prepared;
 pub mod projection;
+pub mod throttle;
