@@ -28,6 +28,12 @@ where
     receive.await.unwrap_or(Err(ComputeFailed))
 }
 
+/// Hands `work` to the compute pool and does not wait; whoever wants the result passes a channel
+/// in that never blocks.
+pub fn spawn(work: impl FnOnce() + Send + 'static) {
+    rayon::spawn(work);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,3 +3,4 @@
 pub mod budget;
 pub mod clock;
 pub mod compute;
+pub mod signals;

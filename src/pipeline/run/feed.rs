@@ -11,7 +11,7 @@ use crate::pipeline::ledger::recover::PartitionInfo;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::staged::{SharedStaged, StagedView};
 use crate::pipeline::sink::format::ErrorColumns;
-use crate::pipeline::source::{Source, open};
+use crate::pipeline::source::open;
 use crate::pipeline::transform::mapping::RowProgram;
 use crate::pipeline::transform::run::convert_chunk;
 use crate::record::chunk::{RawChunk, RecordFormat};

@@ -17,6 +17,7 @@ use crate::pipeline::send::message::Message;
 use crate::pipeline::sink::format::ErrorColumns;
 use crate::record::key::{BatchId, Ordinal, TableId};
 use crate::record::outcome::RowFault;
+use crate::record::projection::SinkWork;
 use crate::runtime::clock;
 use crate::telemetry::metrics::LoadMeters;
 use crate::telemetry::waiting::Waiting;
@@ -265,6 +266,8 @@ impl<T: Transport> Lane<T> {
                 self.record(&[LedgerRecord::Partition(Box::new(record))]);
             }
             Some(Inflow::Columns(columns)) => {
+                let header = SinkWork::ErrorHeader(self.table(), columns.header().to_vec());
+                self.shared.projections.push(header);
                 self.columns = Some(columns);
             }
             Some(Inflow::PartitionEnd(partition, records)) => {

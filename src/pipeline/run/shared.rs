@@ -5,6 +5,7 @@ use crate::control::steering::Steering;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::send::identity::{Admission, IdentityPool};
 use crate::record::key::BatchId;
+use crate::record::projection::ProjectionQueue;
 use crate::record::throttle::Throttle;
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
@@ -41,6 +42,8 @@ pub struct Shared<T> {
     pub transport: Arc<T>,
     /// The truth.
     pub ledger: Ledger,
+    /// The way to the files.
+    pub projections: ProjectionQueue,
     /// The counters.
     pub meters: Arc<Meters>,
     /// Wishes of people.
@@ -64,6 +67,7 @@ impl<T: Transport> Shared<T> {
     pub fn new(
         transport: Arc<T>,
         ledger: Ledger,
+        projections: ProjectionQueue,
         meters: Arc<Meters>,
         steering: Steering,
         budget: Budget,
@@ -76,6 +80,7 @@ impl<T: Transport> Shared<T> {
         Self {
             transport,
             ledger,
+            projections,
             meters,
             steering,
             budget,

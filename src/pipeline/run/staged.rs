@@ -33,7 +33,7 @@ impl Staged {
     /// Begins with the states the ledger knows.
     #[must_use]
     pub fn new(rule: IdRule, pinned: PinnedIds, states: RowStates) -> Self {
-        Self { keys: KeyMap::new(), states, ids: HashMap::new(), rule, pinned }
+        Self { keys: KeyMap::default(), states, ids: HashMap::new(), rule, pinned }
     }
 
     /// The id of a row that reached a good end.
