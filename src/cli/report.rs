@@ -225,28 +225,15 @@ impl RunSummary {
             grouped(totals.requests),
             throttled(totals.throttles, self.waited)
         );
+        text.push('\n');
         let files: Vec<&FileSummary> =
             self.loads.iter().flat_map(|l| &l.files).filter(|f| f.rows > 0).collect();
-        if !files.is_empty() {
-            text.push('\n');
-            let width = files.iter().map(|f| grouped(f.rows).len()).max().unwrap_or(0);
-            for file in files {
-                let _ = writeln!(
-                    text,
-                    "{:<11}  {:>width$}  {}",
-                    file.kind,
-                    grouped(file.rows),
-                    file.path
-                );
-            }
+        let width = files.iter().map(|f| grouped(f.rows).len()).max().unwrap_or(0);
+        for file in files {
+            let rows = grouped(file.rows);
+            let _ = writeln!(text, "{:<11}  {rows:>width$}  {}", file.kind, file.path);
         }
-        let _ = writeln!(
-            text,
-            "{:<11}  {:>1$}  {ledger}",
-            "ledger",
-            ledger_pad(self),
-            ledger = self.ledger
-        );
+        let _ = writeln!(text, "{:<11}  {:>width$}  {}", "ledger", "", self.ledger);
         text.push('\n');
         match &self.incomplete {
             Some(reason) => {
@@ -263,7 +250,7 @@ impl RunSummary {
                     grouped(totals.states.bad())
                 );
             }
-            None => text.push_str("COMPLETE: every row is in Dataverse.\n"),
+            None => text.push_str("COMPLETE: every row is accounted for, none failed.\n"),
         }
         text
     }
@@ -382,17 +369,6 @@ fn throttled(throttles: Throttles, waited: Duration) -> String {
     format!("throttled {total} times ({}), waited {}", told.join(", "), seconds(waited))
 }
 
-/// Width that puts the ledger's path under the files' paths.
-fn ledger_pad(run: &RunSummary) -> usize {
-    run.loads
-        .iter()
-        .flat_map(|l| &l.files)
-        .filter(|f| f.rows > 0)
-        .map(|f| grouped(f.rows).len())
-        .max()
-        .unwrap_or(0)
-}
-
 fn rate(rows: u64, elapsed: Duration) -> u64 {
     let ms = elapsed.as_millis().max(1);
     u64::try_from(u128::from(rows) * 1000 / ms).unwrap_or(u64::MAX)
@@ -412,7 +388,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -557,7 +533,7 @@ mod tests {
         success      119,400  out/account.success.csv
         errors           600  out/account.errors.csv
         success          900  out/contact.success.csv
-        ledger             7  crm.ledger
+        ledger                crm.ledger
 
         COMPLETE, with 600 bad rows. Correct the error files and load them again.
         "#);
@@ -611,9 +587,9 @@ mod tests {
         1 min 23 s, 0 rows/s, 0 requests, never throttled
 
         success      5  out/account.success.csv
-        ledger       1  crm.ledger
+        ledger          crm.ledger
 
-        COMPLETE: every row is in Dataverse.
+        COMPLETE: every row is accounted for, none failed.
         "#);
     }
 
@@ -635,7 +611,7 @@ mod tests {
         1 min 23 s, 7 rows/s, 10 requests, never throttled
 
         success      600  out/account.success.csv
-        ledger         3  crm.ledger
+        ledger            crm.ledger
 
         INCOMPLETE: interrupted by Ctrl-C. Run the same command again to go on.
         "#);
@@ -657,7 +633,7 @@ mod tests {
         1 min 23 s, 12 rows/s, 10 requests, never throttled
 
         success      999  out/account.success.csv
-        ledger         3  crm.ledger
+        ledger            crm.ledger
 
         INCOMPLETE: not every row has an outcome.
         "#);

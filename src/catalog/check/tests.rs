@@ -294,7 +294,7 @@ fn headers() {
     insta::assert_snapshot!(shown.join("\n"), @r#"
     error DV0115: the source has no column `LastNme`, which lastname needs (did you mean `LastName`?)
     error DV0115: the header names `P` 2 times; parentcustomerid needs it (give each source column its own name)
-    error DV0115: the source has no column `PT`, which parentcustomerid needs (did you mean `P`?)
+    error DV0115: the source has no column `PT`, which parentcustomerid needs (the header has: No, LastName, P, P, Extra, __code)
     note DV0116: source columns without a target: LastName, Extra (map them, or leave it at that)
     "#);
 }
