@@ -37,13 +37,11 @@ impl DelimitedSource {
         let mut records = RecordReader::new(file, partition, Some(quoting), sizes);
         let name = records.file().to_string();
         let raw = Arc::new(RecordFormat::Delimited { delimiter, quote, header: Arc::new([]) });
-        let Some((line, fault)) = records.take_header(&raw)? else {
+        let Some(line) = records.take_header(&raw)? else {
             return Err(SourceError::NoHeader { file: name });
         };
         let refused = |reason| SourceError::Header { file: name.clone(), reason };
-        if let Some(fault) = fault {
-            return Err(refused(fault.message));
-        }
+        let line = line.map_err(|fault| refused(fault.message))?;
         let header = header(&line, delimiter, quote).map_err(refused)?;
         records.quoting = Some(Quoting { one_column: header.len() == 1, ..quoting });
         let format = Arc::new(RecordFormat::Delimited { delimiter, quote, header: header.into() });

@@ -62,6 +62,9 @@ pub(crate) struct RecordReader {
     held: Option<RawChunk>,
 }
 
+/// The first record, or why it is none.
+pub(crate) type HeaderLine = Result<Vec<u8>, Box<RowFault>>;
+
 /// A chunk being filled.
 struct Filling {
     bytes: Vec<u8>,
@@ -130,13 +133,13 @@ impl RecordReader {
     pub(crate) fn take_header(
         &mut self,
         format: &Arc<RecordFormat>,
-    ) -> Result<Option<(Vec<u8>, Option<RowFault>)>, SourceError> {
+    ) -> Result<Option<HeaderLine>, SourceError> {
         let Some(mut chunk) = self.next_chunk(format)? else { return Ok(None) };
         let bytes = chunk.record_bytes(0).to_vec();
-        let fault = chunk.records.remove(0).fault.map(|f| *f);
+        let fault = chunk.records.remove(0).fault;
         self.next.index -= 1;
         self.held = (!chunk.records.is_empty()).then_some(chunk);
-        Ok(Some((bytes, fault)))
+        Ok(Some(fault.map_or(Ok(bytes), Err)))
     }
 
     pub(crate) fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {

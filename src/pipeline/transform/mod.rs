@@ -9,3 +9,6 @@ pub mod lookup;
 pub mod mapping;
 pub mod refusal;
 pub mod run;
+
+#[cfg(test)]
+mod row_tests;

@@ -196,9 +196,9 @@ impl Stamp {
                 if digits == 0 {
                     return None;
                 }
-                for i in 0..7 {
-                    let digit = if i < digits { fraction[i] - b'0' } else { 0 };
-                    stamp.fraction = stamp.fraction * 10 + u32::from(digit);
+                let padded = fraction[..digits].iter().chain(std::iter::repeat(&b'0'));
+                for digit in padded.take(7) {
+                    stamp.fraction = stamp.fraction * 10 + u32::from(digit - b'0');
                 }
                 rest = &fraction[digits..];
             }
