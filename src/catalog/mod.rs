@@ -1,3 +1,6 @@
 //! What the environment contains: tables, columns, keys, relationships, and what it supports.
 
+pub mod fetch;
+mod fingerprint;
 pub mod model;
+mod parse;
