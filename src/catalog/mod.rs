@@ -1,4 +1,5 @@
 //! What the environment contains: tables, columns, keys, relationships, and what it supports.
 
 pub mod check;
+pub mod fetch;
 pub mod model;
