@@ -2,4 +2,6 @@
 
 pub mod check;
 pub mod fetch;
+mod fingerprint;
 pub mod model;
+mod parse;

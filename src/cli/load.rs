@@ -52,7 +52,7 @@ pub(super) struct Outcome {
 pub(super) enum NotBegun {
     #[error("{0}")]
     NotConnected(#[from] NotConnected),
-    #[error("{}: {0}", .0.code())]
+    #[error("{code}: {0}", code = .0.code())]
     Ledger(#[from] OpenRefused),
     #[error("{0}")]
     Sinks(#[from] SinksRefused),
