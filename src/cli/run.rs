@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs};
 use crate::cli::load::NotBegun;
-use crate::cli::{exit, explain, load, steer, summary};
+use crate::cli::{check, exit, explain, load, steer, summary};
 use crate::config::diagnose::ConfigRefused;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::progress::Display;
@@ -54,7 +54,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             print(&page)?;
             Ok(exit::DONE)
         }
-        Command::Check(_) | Command::Demo(_) | Command::Simulate(_) => {
+        Command::Check(args) => check::run(&args).await,
+        Command::Demo(_) | Command::Simulate(_) => {
             anyhow::bail!("not wired yet")
         }
     }
