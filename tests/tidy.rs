@@ -1,7 +1,5 @@
 //! Rules of the house that a compiler does not hold. Each failure names file, line, rule and why.
 
-
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,7 +48,17 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("catalog", &["units", "limits", "record", "runtime", "config", "client"]),
         (
             "pipeline",
-            &["units", "limits", "record", "runtime", "config", "client", "catalog", "telemetry", "control"],
+            &[
+                "units",
+                "limits",
+                "record",
+                "runtime",
+                "config",
+                "client",
+                "catalog",
+                "telemetry",
+                "control",
+            ],
         ),
         ("control", &["units", "limits", "record", "runtime", "telemetry"]),
         // The judge shares nothing with what it judges.
@@ -58,8 +66,17 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "cli",
             &[
-                "units", "limits", "record", "runtime", "config", "client", "catalog", "telemetry",
-                "control", "pipeline", "simulator",
+                "units",
+                "limits",
+                "record",
+                "runtime",
+                "config",
+                "client",
+                "catalog",
+                "telemetry",
+                "control",
+                "pipeline",
+                "simulator",
             ],
         ),
     ])
@@ -70,11 +87,15 @@ fn dependencies_point_one_way() {
     let layers = layers();
     let mut broken = Vec::new();
     for (file, text) in sources("src") {
-        let Some(module) = file.strip_prefix("src/").and_then(|f| f.split(['/', '.']).next()) else {
+        let Some(module) = file.strip_prefix("src/").and_then(|f| f.split(['/', '.']).next())
+        else {
             continue;
         };
         let Some(allowed) = layers.get(module) else {
-            assert!(matches!(module, "lib" | "main"), "{file}: add the module to the table of layers");
+            assert!(
+                matches!(module, "lib" | "main"),
+                "{file}: add the module to the table of layers"
+            );
             continue;
         };
         for (number, line) in shipped(&text).lines().enumerate() {
@@ -100,11 +121,11 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn stages_do_not_know_their_siblings() {
-    let stages =
-        ["source", "transform", "sequence", "batch", "send", "outcome", "ledger", "sink"];
+    let stages = ["source", "transform", "sequence", "batch", "send", "outcome", "ledger", "sink"];
     let mut broken = Vec::new();
     for (file, text) in sources("src/pipeline") {
-        let Some(stage) = file.strip_prefix("src/pipeline/").and_then(|f| f.split('/').next()) else {
+        let Some(stage) = file.strip_prefix("src/pipeline/").and_then(|f| f.split('/').next())
+        else {
             continue;
         };
         if !stages.contains(&stage) {
@@ -130,8 +151,20 @@ fn stages_do_not_know_their_siblings() {
 #[test]
 fn pure_files_hold_no_effects() {
     let effects = [
-        "async fn", ".await", "tokio::", "reqwest", "hyper::", "rayon::", "std::fs", "std::net",
-        "std::thread", "std::env", "Instant::now", "SystemTime", "runtime::clock", "rand::rng()",
+        "async fn",
+        ".await",
+        "tokio::",
+        "reqwest",
+        "hyper::",
+        "rayon::",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::env",
+        "Instant::now",
+        "SystemTime",
+        "runtime::clock",
+        "rand::rng()",
         "thread_rng",
     ];
     let mut broken = Vec::new();
@@ -186,7 +219,9 @@ fn files_fit_in_the_head() {
     for (file, text) in sources("src") {
         let lines = shipped(&text).lines().count();
         if lines > 700 {
-            broken.push(format!("{file}: {lines} lines without its tests; 700 is the limit, 400 the aim"));
+            broken.push(format!(
+                "{file}: {lines} lines without its tests; 700 is the limit, 400 the aim"
+            ));
         }
     }
     report(broken);
@@ -223,7 +258,10 @@ fn metric_names_have_one_home() {
         }
         for (number, line) in shipped(&text).lines().enumerate() {
             if line.contains("\"dvbulk_") {
-                broken.push(format!("{file}:{}: metric names stand in telemetry/metrics.rs", number + 1));
+                broken.push(format!(
+                    "{file}:{}: metric names stand in telemetry/metrics.rs",
+                    number + 1
+                ));
             }
         }
     }

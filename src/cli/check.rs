@@ -3,7 +3,7 @@
 use crate::catalog::check::{Finding, Severity};
 use crate::catalog::model::Catalog;
 use crate::cli::args::CheckArgs;
-use crate::cli::connect::{self, NotConnected};
+use crate::cli::connect;
 use crate::cli::{exit, report};
 use crate::config::job::{Job, LookupBy, TableLoad};
 use crate::pipeline::source::open;
@@ -127,9 +127,11 @@ fn sample(job: &Job, load: &TableLoad, catalog: &Catalog, wanted: u64) -> (Sampl
     if let Err(message) = outcome {
         findings.push(source_finding(format!("load {}: {message}", load.name)));
     }
-    let staged = load.columns.iter().filter_map(|c| c.lookup.as_ref()).any(|l| {
-        l.targets.iter().any(|via| matches!(via.by, LookupBy::Staged(_)))
-    });
+    let staged = load
+        .columns
+        .iter()
+        .filter_map(|c| c.lookup.as_ref())
+        .any(|l| l.targets.iter().any(|via| matches!(via.by, LookupBy::Staged(_))));
     if staged {
         tracing::debug!(load = %load.name, "lookups by staged key are resolved when loading only");
     }

@@ -46,13 +46,12 @@ pub(super) struct NotConnected {
 
 /// Connects, compares the organization, reads the metadata.
 pub(super) async fn connect(job: &Job) -> Result<Connected, NotConnected> {
-    let parallel: usize = job.tables.iter().map(|t| t.parallel.max as usize).sum::<usize>().min(512);
-    let transport = HttpTransport::new(&job.environment, &job.identities, parallel.max(16))
-        .map_err(|error| NotConnected {
-            code: "DV0509",
-            message: error.to_string(),
-            exit: exit::USAGE,
-        })?;
+    let parallel: usize =
+        job.tables.iter().map(|t| t.parallel.max as usize).sum::<usize>().min(512);
+    let transport =
+        HttpTransport::new(&job.environment, &job.identities, parallel.max(16)).map_err(
+            |error| NotConnected { code: "DV0509", message: error.to_string(), exit: exit::USAGE },
+        )?;
     let transport = Arc::new(transport);
     let timeout = job.environment.request_timeout;
     let mut identities = Vec::new();
@@ -173,7 +172,11 @@ fn header(load: &TableLoad) -> Result<Option<Vec<String>>, crate::pipeline::sour
 }
 
 /// Runs the preflight checks.
-pub(super) fn preflight(job: &Job, catalog: &Catalog, headers: &[Option<Vec<String>>]) -> Vec<Finding> {
+pub(super) fn preflight(
+    job: &Job,
+    catalog: &Catalog,
+    headers: &[Option<Vec<String>>],
+) -> Vec<Finding> {
     check::check(job, catalog, headers)
 }
 

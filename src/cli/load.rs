@@ -8,10 +8,11 @@ use crate::control::server::{ControlServer, Controlled, ListenRefused};
 use crate::control::status::RunFacts;
 use crate::control::steering::{Steering, Wish};
 use crate::pipeline::ledger::fingerprint::{Belongs, LoadBelongs};
+use crate::pipeline::ledger::recover::LoadRecovery;
 use crate::pipeline::ledger::{Ledger, LedgerOptions, OpenRefused};
+use crate::pipeline::run::leftover;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::{RunSettings, Shared};
-use crate::pipeline::run::leftover;
 use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
 use crate::pipeline::send::identity::IdentityPool;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
@@ -23,7 +24,6 @@ use crate::runtime::signals::{Came, Signals};
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::progress::{self, Display};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,6 @@ pub(super) struct Outcome {
     /// Rows left, of loads that did not end.
     pub(super) unprocessed: Vec<Option<(PathBuf, u64)>>,
     pub(super) signal: Option<Came>,
-    pub(super) metrics_address: Option<SocketAddr>,
     pub(super) organization: String,
 }
 
@@ -114,11 +113,9 @@ pub(super) async fn load(
     let meters = Meters::new(&names, &aliases).map_err(|e| NotBegun::Program(e.to_string()))?;
     let meters = Arc::new(meters);
     let counted = Arc::clone(&meters);
-    let marks: Vec<_> = recovery.loads.iter().filter_map(|load| load.sink).collect();
     let sinks = Sinks::open(
         &job.sink_folder,
-        sink_files(&plans),
-        &marks,
+        sink_files(&plans, &recovery.loads),
         queue.clone(),
         ledger.clone(),
         Arc::new(move |table, counts: &[(RowState, u64)]| {
@@ -128,6 +125,9 @@ pub(super) async fn load(
             }
         }),
     )?;
+    for path in sinks.restarted() {
+        tracing::warn!(path = %path.display(), "was gone and is begun anew; earlier lines are not in it");
+    }
     let settled_before: Vec<u64> = recovery.loads.iter().map(|l| l.states.settled()).collect();
     if settled_before.iter().any(|rows| *rows > 0) {
         tracing::info!(
@@ -153,9 +153,8 @@ pub(super) async fn load(
     });
     let server =
         ControlServer::start(Arc::clone(&controlled), job.listen, &job.ledger_folder).await?;
-    let metrics_address = server.address;
-    if let Some(address) = metrics_address {
-        tracing::info!("metrics at http://{address}/metrics, state at http://{address}/status");
+    if let Some(address) = server.address {
+        say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
     }
     let hints: Vec<Option<u32>> = connected.identities.iter().map(|who| who.dop_hint).collect();
     let shared = Arc::new(Shared::new(
@@ -174,14 +173,23 @@ pub(super) async fn load(
     let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;
     let showing = tokio::spawn(progress::show(Arc::clone(&meters), display.clone()));
     let seed = xxh3_64(job.name.as_bytes());
-    let end =
-        whole::run(shared, plans.clone(), Arc::clone(&connected.catalog), recovery.loads, &sinks, seed)
-            .await;
+    let end = whole::run(
+        shared,
+        plans.clone(),
+        Arc::clone(&connected.catalog),
+        recovery.loads,
+        &sinks,
+        seed,
+    )
+    .await;
     showing.abort();
     let signal = listening.stop();
     controlled.ready.store(false, Ordering::Release);
     drop(server);
-    let files = plans.iter().map(|plan| sinks.paths(plan.table)).collect();
+    let files = plans
+        .iter()
+        .map(|plan| sinks.paths(plan.table).map(|(s, e)| (s.to_owned(), e.to_owned())))
+        .collect();
     let unprocessed = leftovers(job, args, &plans, &end);
     Ok(Outcome {
         end,
@@ -191,7 +199,6 @@ pub(super) async fn load(
         files,
         unprocessed,
         signal,
-        metrics_address,
         organization,
     })
 }
@@ -241,8 +248,14 @@ fn belongs(job: &Job, organization: uuid::Uuid, plans: &[Arc<LoadPlan>]) -> Belo
     let mut spec = String::new();
     for load in &job.tables {
         let meaning = (
-            &load.name, &load.table, &load.source, &load.key, load.operation, &load.ids,
-            load.on_duplicate_key, &load.columns,
+            &load.name,
+            &load.table,
+            &load.source,
+            &load.key,
+            load.operation,
+            &load.ids,
+            load.on_duplicate_key,
+            &load.columns,
         );
         // Debug text is stable within a version, and a new version that reads a mapping
         // differently should refuse an open job.
@@ -262,10 +275,11 @@ fn belongs(job: &Job, organization: uuid::Uuid, plans: &[Arc<LoadPlan>]) -> Belo
     }
 }
 
-fn sink_files(plans: &[Arc<LoadPlan>]) -> Vec<SinkFiles> {
+fn sink_files(plans: &[Arc<LoadPlan>], recovery: &[LoadRecovery]) -> Vec<SinkFiles> {
     plans
         .iter()
-        .map(|plan| SinkFiles {
+        .zip(recovery)
+        .map(|(plan, known)| SinkFiles {
             table: plan.table,
             name: plan.spec.name.clone(),
             success_format: plan.files.success,
@@ -275,6 +289,8 @@ fn sink_files(plans: &[Arc<LoadPlan>]) -> Vec<SinkFiles> {
             },
             error_format: plan.files.errors,
             error_header: None,
+            mark: known.sink,
+            catching_up: !known.unprojected.is_empty(),
         })
         .collect()
 }
@@ -299,7 +315,9 @@ fn listen_for_signals(steering: Steering) -> std::io::Result<Listening> {
     let task = tokio::spawn(async move {
         let first = signals.next().await;
         *note.lock() = Some(first);
-        say("\nstopping: waiting for the answers to what was sent; once more ends at once (safe: the next run settles it)");
+        say(
+            "\nstopping: waiting for the answers to what was sent; once more ends at once (safe: the next run settles it)",
+        );
         if steering.wish(Wish::Stop).is_err() {
             tracing::debug!("the run is stopping already");
         }

@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 ///
 /// # Errors
 /// When the job file cannot be read or no load of it is running here.
-pub async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
+pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
     let job = crate::config::read::load(&args.job)?;
     let status = ask(&job.ledger_folder, Method::GET, "/status").await?;
     let text = if args.json {
@@ -31,7 +31,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// As [`status`], and when the running load refuses.
-pub async fn steer(args: &JobArgs, path: &str) -> anyhow::Result<u8> {
+pub(super) async fn steer(args: &JobArgs, path: &str) -> anyhow::Result<u8> {
     let job: Job = crate::config::read::load(&args.job)?;
     let status = ask(&job.ledger_folder, Method::POST, path).await?;
     writeln!(io::stdout(), "{} is {}", status.job, status.state)?;
@@ -40,11 +40,11 @@ pub async fn steer(args: &JobArgs, path: &str) -> anyhow::Result<u8> {
 
 /// A run for people.
 #[must_use]
-pub fn describe(status: &RunStatus) -> String {
+pub(super) fn describe(status: &RunStatus) -> String {
     let mut text = String::new();
     let mut line = |l: std::fmt::Arguments<'_>| {
-        // Writing to a String cannot fail.
-        drop(text.write_fmt(format_args!("{l}\n")));
+        let written = writeln!(text, "{l}");
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
     };
     line(format_args!(
         "{}: {} for {} (process {}), memory {} of {} MiB",

@@ -30,7 +30,8 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
             files.push(file("unprocessed", path, *rows));
         }
         let open = u64::try_from(meters.open.get()).unwrap_or(0);
-        let in_flight = if outcome.end.is_complete() { 0 } else { pending(outcome, index).min(open) };
+        let in_flight =
+            if outcome.end.is_complete() { 0 } else { pending(outcome, index).min(open) };
         loads.push(LoadSummary {
             name: load.name.clone(),
             table: load.table.clone(),
@@ -39,7 +40,7 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
             states,
             queued: open - in_flight,
             in_flight,
-            settled_now: states_settled(meters) .saturating_sub(outcome.settled_before[index]),
+            settled_now: states_settled(meters).saturating_sub(outcome.settled_before[index]),
             elapsed: outcome.elapsed,
             requests: meters.requests_all(),
             throttles: Throttles::default(),

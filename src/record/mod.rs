@@ -7,5 +7,5 @@ pub mod outcome;
 pub mod pinned;
 pub mod prepared;
 pub mod projection;
-pub mod throttle;
 pub mod staged;
+pub mod throttle;

@@ -8,8 +8,8 @@ use crate::client::attempt::{ApiReply, TokenFailure, TransportFailure};
 use crate::client::fault::{Fault, FaultCode, FaultShape, ItemFault};
 use crate::client::response::is_success;
 use crate::pipeline::outcome::faults::{self, FaultClass};
-use crate::record::throttle::Throttle;
 use crate::record::outcome::{FaultCategory, Operation, RowFault};
+use crate::record::throttle::Throttle;
 use std::time::Duration;
 
 /// What an attempt was about.

@@ -245,7 +245,9 @@ impl Reader {
         match open::matching(&self.feed.plan.spec.source.path) {
             Ok(found) => Ok(found
                 .into_iter()
-                .filter(|path| !known.contains(path) && (self.feed.watch.is_none() || is_complete(path)))
+                .filter(|path| {
+                    !known.contains(path) && (self.feed.watch.is_none() || is_complete(path))
+                })
                 .collect()),
             Err(crate::pipeline::source::SourceError::NothingMatches(_))
                 if self.feed.watch.is_some() || !known.is_empty() =>
@@ -341,7 +343,8 @@ impl Reader {
             RecordFormat::Delimited { header, .. } => Some(&header[..]),
             RecordFormat::Json => None,
         };
-        if let (Some((made_for, _)), SourceFormat::Csv { .. }) = (&self.program, &plan.spec.source.format)
+        if let (Some((made_for, _)), SourceFormat::Csv { .. }) =
+            (&self.program, &plan.spec.source.format)
             && made_for != format
         {
             return Err(Stopped::Because(format!(
@@ -349,13 +352,12 @@ impl Reader {
                 plan.spec.name
             )));
         }
-        let program =
-            RowProgram::compile(&plan.spec, &self.feed.loads, &self.feed.catalog, format)
-                .map(Arc::new)
-                .map_err(|findings| {
-                    let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
-                    Stopped::Because(format!("load {}: {}", plan.spec.name, texts.join("; ")))
-                })?;
+        let program = RowProgram::compile(&plan.spec, &self.feed.loads, &self.feed.catalog, format)
+            .map(Arc::new)
+            .map_err(|findings| {
+                let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                Stopped::Because(format!("load {}: {}", plan.spec.name, texts.join("; ")))
+            })?;
         if let Some(header) = header {
             let columns = ErrorColumns::new(plan.files.error_csv, header);
             self.tell(Inflow::Columns(Arc::new(columns)))?;

@@ -17,6 +17,7 @@ use crate::pipeline::sink::format::Stamp;
 use crate::record::key::{BatchId, Ordinal};
 use crate::record::outcome::{FaultCategory, Operation, RowFault, RowState};
 use crate::record::prepared::{PreparedRow, key_hash};
+use crate::record::projection::SinkWork;
 use crate::runtime::clock;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -46,6 +47,7 @@ impl<T: Transport> Lane<T> {
         let meters = self.meters();
         meters.read.inc_by(count as u64);
 
+        let was_behind = !self.unprojected.is_empty();
         let columns = self.columns.clone();
         let plan = Arc::clone(&self.plan);
         let mut lines = LineWriter::new(&plan, columns.as_deref());
@@ -116,7 +118,10 @@ impl<T: Transport> Lane<T> {
             lines.hold(vec![RowRef { chunk: Arc::clone(&chunk), row: 0 }]);
             let refused = records.len();
             let ticket = self.shared.ledger.append_when_room(&records, Some(lines.finish())).await;
-            drop(ticket);
+            if was_behind && self.unprojected.is_empty() {
+                ticket.await?;
+                self.shared.projections.push(SinkWork::CaughtUp(plan.table));
+            }
             if refused > 0 {
                 self.judge_failures();
             }
@@ -167,14 +172,20 @@ impl<T: Transport> Lane<T> {
         }
         match double {
             None => Fate::Fill,
-            Some((_, "key")) if self.plan.spec.on_duplicate_key == OnDuplicateKey::First => Fate::Skip,
+            Some((_, "key")) if self.plan.spec.on_duplicate_key == OnDuplicateKey::First => {
+                Fate::Skip
+            }
             Some((first, what)) => {
                 let fault = RowFault {
                     code: "DV0207".to_owned(),
                     category: FaultCategory::Duplicate,
                     message: format!(
                         "{what} {:?} stands in record {} of file {} before; keep one of them, or set on_duplicate_key",
-                        String::from_utf8_lossy(if what == "key" { row.key() } else { row.address() }),
+                        String::from_utf8_lossy(if what == "key" {
+                            row.key()
+                        } else {
+                            row.address()
+                        }),
                         first.index() + 1,
                         first.partition().0 + 1,
                     ),

@@ -444,7 +444,8 @@ impl<T: Transport> Lane<T> {
         now: MonoTime,
     ) {
         let backoff = retry::backoff(failures, &mut self.rng);
-        let at = now + retry_after.map_or(backoff, |said| said.min(retry::RETRY_AFTER_MAX) + backoff / 8);
+        let at = now
+            + retry_after.map_or(backoff, |said| said.min(retry::RETRY_AFTER_MAX) + backoff / 8);
         tracing::debug!(load = %self.plan.spec.name, batch = work.id.0, failures, %why, "again later");
         self.delayed.insert((at, work.id), (work, why));
     }
@@ -472,11 +473,7 @@ impl<T: Transport> Lane<T> {
     }
 
     /// Whether a success is what was asked for; the ids Dataverse gave, if it gives them.
-    fn applied(
-        &self,
-        work: &Work,
-        reply: Option<&ApiReply>,
-    ) -> Result<Option<Vec<Uuid>>, Applied> {
+    fn applied(&self, work: &Work, reply: Option<&ApiReply>) -> Result<Option<Vec<Uuid>>, Applied> {
         if self.message != Message::CreateMultiple {
             return Ok(None);
         }

@@ -336,8 +336,7 @@ impl<T: Transport> Lane<T> {
 
     fn next_wake(&self, stop_by: Option<MonoTime>) -> Option<Duration> {
         let now = clock::now();
-        let linger =
-            (!self.filling.is_empty()).then(|| self.filling_since + LINGER);
+        let linger = (!self.filling.is_empty()).then(|| self.filling_since + LINGER);
         [linger, self.closed_until, self.delayed.keys().next().map(|(at, _)| *at), stop_by]
             .into_iter()
             .flatten()

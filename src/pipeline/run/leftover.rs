@@ -5,10 +5,12 @@ use crate::config::job::SourceFormat;
 use crate::pipeline::ledger::states::Standing;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::staged::Staged;
+use crate::pipeline::sink::unprocessed::UnprocessedFile;
 use crate::pipeline::source::{SourceError, open};
+use crate::record::chunk::RecordFormat;
 use crate::record::key::{Ordinal, PartitionId};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why the file could not be written.
@@ -30,11 +32,14 @@ pub enum LeftoverFailed {
 /// Where the file of a load is.
 #[must_use]
 pub fn path(folder: &Path, plan: &LoadPlan) -> PathBuf {
-    let ending = match plan.spec.source.format {
+    folder.join(format!("{}.unprocessed.{}", plan.spec.name, ending(plan)))
+}
+
+const fn ending(plan: &LoadPlan) -> &'static str {
+    match plan.spec.source.format {
         SourceFormat::Csv { .. } => "csv",
         SourceFormat::Jsonl => "jsonl",
-    };
-    folder.join(format!("{}.unprocessed.{ending}", plan.spec.name))
+    }
 }
 
 /// Removes the file of an earlier end.
@@ -56,9 +61,8 @@ pub fn write(
     staged: &Staged,
 ) -> Result<(PathBuf, u64), LeftoverFailed> {
     let target = path(folder, plan);
-    let draft = target.with_extension("tmp");
     let failed = |error| LeftoverFailed::Write { path: target.clone(), error };
-    let mut out = BufWriter::new(File::create(&draft).map_err(failed)?);
+    let mut out: Option<UnprocessedFile> = None;
     let mut files = staged.files.clone();
     let found = match open::matching(&plan.spec.source.path) {
         Ok(found) => found,
@@ -66,51 +70,54 @@ pub fn write(
         Err(error) => return Err(error.into()),
     };
     files.extend(found.into_iter().filter(|f| !staged.files.contains(f)));
-    let mut rows = 0u64;
     for (index, file) in files.iter().enumerate() {
         let partition = PartitionId(u32::try_from(index).unwrap_or(u32::MAX));
         if !file.exists() {
             continue;
         }
         let mut source = open::open_source(file, &plan.spec.source.format, partition)?;
-        if rows == 0 && index == 0 {
-            header(&mut out, source.format()).map_err(failed)?;
-        }
+        let begun = match out.take() {
+            Some(begun) => begun,
+            None => {
+                let (name, ending) = (&plan.spec.name, ending(plan));
+                UnprocessedFile::begin(folder, name, ending, &header(source.format()))
+                    .map_err(failed)?
+            }
+        };
+        let out = out.insert(begun);
         while let Some(chunk) = source.next_chunk()? {
             for record in 0..chunk.records.len() {
                 let ordinal = Ordinal::new(partition, chunk.first_index + record as u64);
                 if matches!(staged.states.get(ordinal), Standing::Settled(_)) {
                     continue;
                 }
-                out.write_all(chunk.record_bytes(record)).map_err(failed)?;
-                out.write_all(b"\n").map_err(failed)?;
-                rows += 1;
+                out.record(chunk.record_bytes(record)).map_err(failed)?;
             }
         }
     }
-    out.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)?;
-    fs::rename(&draft, &target).map_err(failed)?;
-    Ok((target, rows))
+    match out {
+        Some(out) => out.finish().map_err(failed),
+        None => Ok((target, 0)),
+    }
 }
 
-fn header(
-    out: &mut impl Write,
-    format: &crate::record::chunk::RecordFormat,
-) -> io::Result<()> {
-    use crate::record::chunk::RecordFormat;
-    let RecordFormat::Delimited { delimiter, quote, header } = format else { return Ok(()) };
+/// The header line as the source has it, with line feed; empty for JSON.
+fn header(format: &RecordFormat) -> Vec<u8> {
+    let RecordFormat::Delimited { delimiter, quote, header } = format else { return Vec::new() };
+    let mut line = Vec::new();
     for (index, name) in header.iter().enumerate() {
         if index > 0 {
-            out.write_all(&[*delimiter])?;
+            line.push(*delimiter);
         }
-        let plain = !name.bytes().any(|b| b == *delimiter || b == *quote || b == b'\n' || b == b'\r');
-        if plain {
-            out.write_all(name.as_bytes())?;
-        } else {
+        let special = [*delimiter, *quote, b'\n', b'\r'];
+        if name.bytes().any(|b| special.contains(&b)) {
             let quote = char::from(*quote).to_string();
-            let doubled = name.replace(&quote, &format!("{quote}{quote}"));
-            write!(out, "{quote}{doubled}{quote}")?;
+            let doubled = name.replace(&quote, &quote.repeat(2));
+            line.extend_from_slice(format!("{quote}{doubled}{quote}").as_bytes());
+        } else {
+            line.extend_from_slice(name.as_bytes());
         }
     }
-    out.write_all(b"\n")
+    line.push(b'\n');
+    line
 }

@@ -3,14 +3,14 @@
 //! loop), `work` (a batch and its requests), `landing` (what an answer leads to), `lines` (what is
 //! shown of settled rows), `whole` (all lanes of a job), `leftover` (rows an ended run never sent).
 
-pub mod plan;
-pub mod shared;
-pub mod staged;
 pub mod feed;
 mod intake;
 mod landing;
 mod lane;
 pub mod leftover;
 mod lines;
+pub mod plan;
+pub mod shared;
+pub mod staged;
 pub mod whole;
 mod work;

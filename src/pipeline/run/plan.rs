@@ -56,15 +56,15 @@ impl FileStyle {
     /// From the job's wishes and the source's format.
     #[must_use]
     pub fn new(success: SinkFormat, source: &SourceFormat, excel_safe: bool) -> Self {
-        let (errors, delimiter) = match source {
-            SourceFormat::Csv { delimiter, .. } => (SinkFormat::Csv, *delimiter),
-            SourceFormat::Jsonl => (SinkFormat::Jsonl, b','),
+        let (errors, delimiter, quote) = match source {
+            SourceFormat::Csv { delimiter, quote } => (SinkFormat::Csv, *delimiter, *quote),
+            SourceFormat::Jsonl => (SinkFormat::Jsonl, b',', b'"'),
         };
         Self {
             success,
             errors,
-            success_csv: CsvStyle { delimiter: b',', excel_safe },
-            error_csv: CsvStyle { delimiter, excel_safe },
+            success_csv: CsvStyle { delimiter: b',', quote: b'"', excel_safe },
+            error_csv: CsvStyle { delimiter, quote, excel_safe },
         }
     }
 }
@@ -90,8 +90,7 @@ impl LoadPlan {
             let most = u32::try_from(crate::limits::BATCH_OPERATIONS_MAX).unwrap_or(u32::MAX);
             shape.batch_rows = shape.batch_rows.min(most);
         }
-        let bodies =
-            BodyWriter::new(&target.logical_name, &target.primary_id, &target.entity_set);
+        let bodies = BodyWriter::new(&target.logical_name, &target.primary_id, &target.entity_set);
         Self {
             table,
             spec: spec.clone(),

@@ -1,10 +1,10 @@
 //! A batch on its way: its rows, what is known about it, and the request it sends next.
 
 use crate::client::attempt::ApiRequest;
+use crate::client::multipart;
 use crate::client::odata;
 use crate::client::presence;
 use crate::client::request::{self, BulkMessage, Precondition};
-use crate::client::multipart;
 use crate::pipeline::batch::encode::{self, BodyWriter};
 use crate::pipeline::outcome::settle::Case;
 use crate::pipeline::run::plan::LoadPlan;
@@ -136,8 +136,7 @@ impl Work {
 
     /// Turns to asking which of its ids are present.
     pub(super) fn begin_probe(&mut self, plan: &LoadPlan, fault: RowFault) {
-        let ids: Vec<Uuid> =
-            self.rows.iter().filter_map(|r| plan.id_of(r.prepared())).collect();
+        let ids: Vec<Uuid> = self.rows.iter().filter_map(|r| plan.id_of(r.prepared())).collect();
         let queries = presence::by_ids(&plan.target.entity_set, &plan.target.primary_id, &ids, &[]);
         self.phase = Phase::Probe {
             fault,
