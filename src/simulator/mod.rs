@@ -14,8 +14,6 @@ pub mod dump;
 mod elastic;
 pub mod environment;
 mod face;
-#[cfg(test)]
-mod face_tests;
 pub mod faults;
 mod http;
 mod journal;

@@ -2,9 +2,9 @@
 
 use super::environment::EnvironmentSettings;
 use super::faults::FaultRule;
+use core::net::SocketAddr;
 use serde::Deserialize;
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use thiserror::Error;
 use uuid::Uuid;
 
