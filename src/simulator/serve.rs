@@ -20,6 +20,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Connections get this long to finish an answer when the simulator stops.
@@ -68,6 +69,8 @@ pub struct Simulator<B: Backend = Model> {
     face: Arc<Face<B>>,
     addr: SocketAddr,
     tasks: TaskTracker,
+    /// Cancelled when the port closes; a child of the face's own token.
+    port: CancellationToken,
 }
 
 impl Simulator {
@@ -115,8 +118,33 @@ impl<B: Backend> Simulator<B> {
         let addr = listener.local_addr().map_err(refused)?;
         let face = Arc::new(Face::new(setup, tokens, backend));
         let tasks = TaskTracker::new();
-        tasks.spawn(listen(Arc::clone(&face), listener, tasks.clone()));
-        Ok(Self { face, addr, tasks })
+        let port = face.stopped.child_token();
+        tasks.spawn(listen(Arc::clone(&face), listener, tasks.clone(), port.clone()));
+        Ok(Self { face, addr, tasks, port })
+    }
+
+    /// Closes the port: connections are cut, new ones refused, until [`Simulator::open_port`].
+    /// Rows stay, and so does work that goes on without its client.
+    pub async fn close_port(&mut self) {
+        self.port.cancel();
+        let tasks = std::mem::take(&mut self.tasks);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Listens again at the same address.
+    ///
+    /// # Errors
+    /// The address is taken by now.
+    pub async fn open_port(&mut self) -> Result<(), StartRefused> {
+        let addr = self.addr;
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|source| StartRefused::Listen { addr, source })?;
+        self.port = self.face.stopped.child_token();
+        let (face, tasks) = (Arc::clone(&self.face), self.tasks.clone());
+        self.tasks.spawn(listen(face, listener, tasks, self.port.clone()));
+        Ok(())
     }
 
     /// Address it listens on.
@@ -201,11 +229,16 @@ impl<B: Backend> Drop for Simulator<B> {
     }
 }
 
-async fn listen<B: Backend>(face: Arc<Face<B>>, listener: TcpListener, tasks: TaskTracker) {
+async fn listen<B: Backend>(
+    face: Arc<Face<B>>,
+    listener: TcpListener,
+    tasks: TaskTracker,
+    port: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(face.setup.http.connections_max));
     loop {
         let accepted = tokio::select! {
-            () = face.stopped.cancelled() => return,
+            () = port.cancelled() => return,
             accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await.ok()?;
                 Some((place, listener.accept().await))
@@ -214,9 +247,9 @@ async fn listen<B: Backend>(face: Arc<Face<B>>, listener: TcpListener, tasks: Ta
         match accepted {
             None => return,
             Some((place, Ok((stream, peer)))) => {
-                let face = Arc::clone(&face);
+                let (face, port) = (Arc::clone(&face), port.clone());
                 tasks.spawn(async move {
-                    connection(face, stream, peer).await;
+                    connection(face, stream, peer, port).await;
                     drop(place);
                 });
             }
@@ -228,7 +261,12 @@ async fn listen<B: Backend>(face: Arc<Face<B>>, listener: TcpListener, tasks: Ta
     }
 }
 
-async fn connection<B: Backend>(face: Arc<Face<B>>, stream: TcpStream, peer: SocketAddr) {
+async fn connection<B: Backend>(
+    face: Arc<Face<B>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: CancellationToken,
+) {
     face.counters.lock().connection(true);
     if let Err(why) = stream.set_nodelay(true) {
         tracing::debug!(%why, "no TCP_NODELAY");
@@ -245,10 +283,11 @@ async fn connection<B: Backend>(face: Arc<Face<B>>, stream: TcpStream, peer: Soc
     let mut conn = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = conn.as_mut() => Some(ended),
-        () = face.stopped.cancelled() => None,
+        () = port.cancelled() => None,
     };
     let ended = match ended {
         Some(ended) => ended,
+        None if !face.stopped.is_cancelled() => Ok(()),
         None => {
             conn.as_mut().graceful_shutdown();
             tokio::time::timeout(LAST_WORDS, conn).await.unwrap_or(Ok(()))
@@ -327,8 +366,8 @@ mod tests {
         fn dump(&self, _table: usize, _out: &mut Vec<u8>) {}
     }
 
-    struct Rig {
-        sim: Simulator<Notes>,
+    struct Rig<B: Backend = Notes> {
+        sim: Simulator<B>,
         http: Client,
         token: String,
     }
@@ -339,6 +378,16 @@ mod tests {
             let addr = "127.0.0.1:0".parse().expect("address");
             let sim =
                 Simulator::start_over(settings, addr, Notes::default()).await.expect("starts");
+            Self::over(sim).await
+        }
+
+        fn rows(&self) -> usize {
+            self.sim.with_model(|m| m.rows.len())
+        }
+    }
+
+    impl<B: Backend> Rig<B> {
+        async fn over(sim: Simulator<B>) -> Self {
             let http = Client::builder().no_proxy().build().expect("client");
             let mut rig = Self { sim, http, token: String::new() };
             rig.token = rig.token_for(1).await;
@@ -389,10 +438,6 @@ mod tests {
             let headers = [("Content-Type", "multipart/mixed; boundary=b"), ("Prefer", prefer)];
             self.try_send(Method::POST, "$batch", &headers, &body).await.expect("answer")
         }
-
-        fn rows(&self) -> usize {
-            self.sim.with_model(|m| m.rows.len())
-        }
     }
 
     fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
@@ -407,9 +452,13 @@ mod tests {
     }
 
     fn change_set(parts: &[&str]) -> String {
+        change_set_from(1, parts)
+    }
+
+    fn change_set_from(first: usize, parts: &[&str]) -> String {
         let mut out = "Content-Type: multipart/mixed; boundary=c\r\n\r\n".to_owned();
         for (n, part) in parts.iter().enumerate() {
-            out += &format!("--c\r\nContent-ID: {}\r\n{part}\r\n", n + 1);
+            out += &format!("--c\r\nContent-ID: {}\r\n{part}\r\n", n + first);
         }
         out + "--c--"
     }
@@ -733,5 +782,53 @@ mod tests {
         assert!(log.contains("\"table\":\"accounts\"") && log.ends_with("}\n"), "{log}");
         rig.http.post(format!("{sim}/_sim/shutdown")).send().await.expect("told");
         tokio::time::timeout(Duration::from_secs(2), rig.sim.stopped()).await.expect("stopped");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_refuses_and_an_opened_one_still_has_its_rows() {
+        let mut rig = Rig::new("").await;
+        rig.post("a", "{}").await;
+        rig.sim.close_port().await;
+        let refused = rig.try_send(Method::POST, "a", &[], "{}").await.expect_err("closed");
+        assert!(refused.is_connect(), "{refused:?}");
+        rig.sim.open_port().await.expect("the port is still free");
+        assert_eq!(rig.post("a", "{}").await.status(), StatusCode::NO_CONTENT);
+        assert_eq!(rig.rows(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_model_answers_bulk_messages_and_batches() {
+        let addr = "127.0.0.1:0".parse().expect("address");
+        let sim = Simulator::start(Setup::default(), addr).await.expect("starts");
+        let rig = Rig::over(sim).await;
+        let who = rig.try_send(Method::GET, "WhoAmI()", &[], "").await.expect("answer");
+        assert!(who.text().await.expect("body").contains("\"OrganizationId\""));
+        let account = "{\"@odata.type\":\"Microsoft.Dynamics.CRM.account\",\"name\":";
+        let targets = format!("{{\"Targets\":[{account}\"one\"}},{account}\"two\"}}]}}");
+        let done = rig.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", &targets).await;
+        assert_eq!(done.status(), StatusCode::OK);
+        let ids: serde_json::Value =
+            serde_json::from_str(&done.text().await.expect("body")).expect("json");
+        assert_eq!(ids["Ids"].as_array().expect("ids").len(), 2);
+        let first = create("accounts", "{\"name\":\"three\"}");
+        let second = create(
+            "contacts",
+            "{\"lastname\":\"Ng\",\"parentcustomerid_account@odata.bind\":\"$1\"}",
+        );
+        let unknown = create("accounts", "{\"no_such_column\":1}");
+        let answer = rig
+            .batch(
+                "odata.continue-on-error",
+                &[&change_set(&[&first, &second]), &change_set_from(3, &[&first, &unknown])],
+            )
+            .await;
+        let text = answer.text().await.expect("body");
+        assert_eq!(text.matches("HTTP/1.1 204").count(), 2, "{text}");
+        assert!(text.contains("0x80048d19"), "{text}");
+        let dump = rig.http.get(format!("{}/_sim/dump?table=account", rig.sim.url()));
+        let rows = dump.send().await.expect("dump").text().await.expect("body");
+        assert_eq!(rows.lines().count(), 3, "the failed change set left nothing: {rows}");
+        let stats = rig.sim.stats();
+        assert_eq!(stats.operations["CreateMultiple"].rows, 2);
     }
 }
