@@ -7,7 +7,7 @@ use super::call::{Refusal, Verb};
 use super::face::{Face, Running};
 use super::faults::{Action, Facts, Stage, Strike, sql_timeout};
 use super::http::{self, Body, BodyFailed, Cut, http_date, read_body, response};
-use super::latency::Course;
+use super::latency::{Course, Work};
 use super::limits::grouped;
 use super::operate::{Request, method};
 use super::operation::{batch_works, subject, work};
@@ -63,7 +63,7 @@ pub(super) async fn answer<B: Backend>(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
     let (head, body) = request.into_parts();
-    let origin = http::origin_of(&hyper::Request::from_parts(head.clone(), ()));
+    let origin = http::origin_of(&head.headers);
     let user = match authorized(&face, &head.headers, &origin) {
         Ok(user) => user,
         Err(reply) => {
@@ -227,15 +227,7 @@ async fn served<B: Backend>(
             return Ok(response(reply));
         }
     };
-    let works = {
-        let backend = face.backend();
-        match &job {
-            Job::Plain => {
-                vec![work(backend.schema(), request.verb, &request.path, &request.body)]
-            }
-            Job::Batch(items) => batch_works(backend.schema(), items),
-        }
-    };
+    let works = works(face, &request, &job);
     let running = Running::begin(face, permit, &works);
     if let Some(Strike { action: Action::CommitLater { delay_ms_min, delay_ms_max }, chance }) =
         strike
@@ -330,6 +322,18 @@ fn job<B: Backend>(face: &Face<B>, request: &Request) -> Result<Job, Reply> {
     batch::read(&kind, &request.body, face.setup.http.batch_operations_max)
         .map(Job::Batch)
         .map_err(|why| Reply::batch_refused(&why))
+}
+
+/// What the request will cost; nothing when all is answered at once.
+fn works<B: Backend>(face: &Face<B>, request: &Request, job: &Job) -> Vec<Work> {
+    if face.setup.latency.scale <= 0.0 {
+        return Vec::new();
+    }
+    let backend = face.backend();
+    match job {
+        Job::Plain => vec![work(backend.schema(), request.verb, &request.path, &request.body)],
+        Job::Batch(items) => batch_works(backend.schema(), items),
+    }
 }
 
 /// Does the work after `delay` and its service time; `None` when the server stops before.

@@ -753,6 +753,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn operations_of_a_batch_can_count_one_by_one() {
+        let rig = Rig::new("[protection]\nrequests_max = 3\ncount_batch_parts = true").await;
+        let one = create("a", "{}");
+        let answer = rig.batch("odata.continue-on-error", &[&one, &one, &one]).await;
+        let text = answer.text().await.expect("body");
+        assert_eq!(text.matches("HTTP/1.1 204").count(), 2, "the batch itself was one: {text}");
+        assert!(text.contains("HTTP/1.1 429") && text.contains("Retry-After: "), "{text}");
+    }
+
+    #[tokio::test]
+    async fn overlong_requests_fail_or_complete() {
+        for (fails, status, rows, left) in [
+            ("1.0", StatusCode::INTERNAL_SERVER_ERROR, 0, "960.00"),
+            ("0.0", StatusCode::NO_CONTENT, 1, "940.00"),
+        ] {
+            let rig = Rig::new(&format!(
+                "speed = 2000.0\n[latency]\nscale = 1.0\nnoise_sigma = 0.0\n\
+                 timeout_fails = {fails}\nread = {{ a = 130.0, b = 0.0, d = 0.0 }}"
+            ))
+            .await;
+            assert_eq!(rig.post("a", "{}").await.status(), status);
+            assert_eq!(rig.rows(), rows);
+            let next = rig.try_send(Method::GET, "a", &[], "").await.expect("answer");
+            let time = header(&next, "x-ms-ratelimit-time-remaining-xrm-requests");
+            assert_eq!(time, left, "both were booked");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sql_timeout_may_have_been_done() {
+        for (applied, rows) in [("1.0", 1), ("0.0", 0)] {
+            let action = format!("{{ kind = 'sql-timeout', applied = {applied} }}");
+            let rig = Rig::new(&format!("[[faults]]\naction = {action}")).await;
+            let answer = rig.post("a", "{}").await;
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(answer.text().await.expect("body").contains("0x80044151"));
+            assert_eq!(rig.rows(), rows);
+        }
+    }
+
+    #[tokio::test]
+    async fn bulk_answers_can_hold_wrong_ids() {
+        let setup = Setup::parse("[[faults]]\naction = { kind = 'wrong-ids' }").expect("valid");
+        let addr = "127.0.0.1:0".parse().expect("address");
+        let rig = Rig::over(Simulator::start(setup, addr).await.expect("starts")).await;
+        let id = "6a7e5c1e-0d56-4e60-8a0b-0a3a3a8c2b11";
+        let targets = format!(
+            "{{\"Targets\":[{{\"@odata.type\":\"Microsoft.Dynamics.CRM.account\",\
+             \"accountid\":\"{id}\",\"name\":\"x\"}}]}}"
+        );
+        let done = rig.post("accounts/Microsoft.Dynamics.CRM.CreateMultiple", &targets).await;
+        let text = done.text().await.expect("body");
+        assert!(text.contains("\"Ids\":[\"") && !text.contains(id), "{text}");
+    }
+
+    #[tokio::test]
     async fn the_token_endpoint_can_be_down() {
         let rig = Rig::new("").await;
         let sim = rig.sim.url();
