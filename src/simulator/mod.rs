@@ -2,14 +2,19 @@
 //! people's clients. It shares no code with the pipeline it judges: it imports `units` and
 //! `runtime` alone, and parses and answers the protocol by itself.
 
+mod associate;
 mod bulk;
 pub mod call;
 mod create;
 pub mod define;
+mod delete;
+pub mod dump;
 mod elastic;
+pub mod environment;
 mod journal;
 pub mod json;
 pub mod keys;
+mod messages;
 pub mod model;
 mod payload;
 pub mod read_side;
@@ -17,11 +22,12 @@ pub mod refusals;
 pub mod route;
 pub mod schema;
 mod seed;
-pub mod settings;
 mod state;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod update;
+mod upsert;
 pub mod validate;
 pub mod value;
 mod write;

@@ -55,7 +55,7 @@ pub struct ApplicationUser {
 
 /// The environment.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EnvironmentSettings {
     /// Organization id.
     pub organization_id: Uuid,
     /// Unique name.
@@ -92,7 +92,7 @@ pub struct Settings {
     pub elastic_lists_all: bool,
 }
 
-impl Default for Settings {
+impl Default for EnvironmentSettings {
     fn default() -> Self {
         let user = ApplicationUser {
             id: Uuid::from_u128(0x5a1e_0001_0000_4000_8000_0000_0000_0001),
