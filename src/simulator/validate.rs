@@ -18,7 +18,7 @@ pub const SELECTIONS_MAX: usize = 150;
 pub const IMAGE_BYTES_MAX: usize = 30 << 20;
 const DAY_MS: i64 = 86_400_000;
 /// 1753-01-01 in days since 1970.
-const FIRST_DAY: i64 = -79_258;
+const FIRST_DAY: i64 = -79_257;
 
 /// The stored form of `json` for a column that is not a lookup. Empty text becomes null.
 ///
