@@ -4,7 +4,7 @@ use super::args::SimulateArgs;
 use super::exit;
 use crate::runtime::signals::Signals;
 use crate::simulator::serve::Simulator;
-use crate::simulator::setup::Setup;
+use crate::simulator::settings::Settings;
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::path::Path;
@@ -14,13 +14,13 @@ use std::path::Path;
 /// # Errors
 /// The settings file cannot be read or used, or the address is taken.
 pub async fn run(args: &SimulateArgs) -> Result<u8> {
-    let setup = match &args.settings {
+    let settings = match &args.settings {
         Some(path) => read(path)?,
-        None => Setup::default(),
+        None => Settings::default(),
     };
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let listen = setup.listen;
-    let simulator = Simulator::start(setup, listen).await?;
+    let listen = settings.listen;
+    let simulator = Simulator::start(settings, listen).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", greeting(&simulator)).context("cannot write to standard output")?;
     out.flush().context("cannot write to standard output")?;
@@ -34,22 +34,22 @@ pub async fn run(args: &SimulateArgs) -> Result<u8> {
 }
 
 /// Reads a settings file; paths inside it count from its folder.
-fn read(path: &Path) -> Result<Setup> {
+fn read(path: &Path) -> Result<Settings> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let mut setup = Setup::parse(&text).with_context(|| format!("{shown} cannot be used"))?;
+    let mut settings = Settings::parse(&text).with_context(|| format!("{shown} cannot be used"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let certificates = setup.users.iter_mut().filter_map(|u| u.certificate_file.as_mut());
-    for inner in setup.tables_files.iter_mut().chain(certificates) {
+    let certificates = settings.users.iter_mut().filter_map(|u| u.certificate_file.as_mut());
+    for inner in settings.tables_files.iter_mut().chain(certificates) {
         *inner = folder.join(&*inner).to_string_lossy().into_owned();
     }
-    Ok(setup)
+    Ok(settings)
 }
 
 /// Where it is and how to get in. The secrets are pretended ones of the settings file.
 fn greeting(simulator: &Simulator) -> serde_json::Value {
-    let (setup, url) = (simulator.setup(), simulator.url());
-    let users: Vec<_> = setup
+    let (settings, url) = (simulator.settings(), simulator.url());
+    let users: Vec<_> = settings
         .users
         .iter()
         .map(|u| {
@@ -62,8 +62,8 @@ fn greeting(simulator: &Simulator) -> serde_json::Value {
     serde_json::json!({
         "url": url,
         "api": format!("{url}/api/data/v9.2/"),
-        "organization_id": setup.environment.organization_id,
-        "tenant_id": setup.tenant,
+        "organization_id": settings.environment.organization_id,
+        "tenant_id": settings.tenant,
         "token_url": simulator.token_url(),
         "scope": format!("{url}/.default"),
         "users": users,
@@ -78,10 +78,10 @@ mod tests {
     #[test]
     fn the_example_says_what_it_sets_and_reads() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/simulate.toml");
-        let setup = read(&path).expect("the example is valid");
-        assert_eq!(setup.listen.port(), 8765);
-        assert_eq!(setup.protection.servers, 2);
-        assert!(!setup.faults.is_empty());
+        let settings = read(&path).expect("the example is valid");
+        assert_eq!(settings.listen.port(), 8765);
+        assert_eq!(settings.protection.servers, 2);
+        assert!(!settings.faults.is_empty());
     }
 
     #[test]
@@ -98,15 +98,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("sim.toml");
         std::fs::write(&path, "tables_files = ['own.toml']").expect("written");
-        let setup = read(&path).expect("valid");
-        assert_eq!(Path::new(&setup.tables_files[0]), folder.path().join("own.toml"));
+        let settings = read(&path).expect("valid");
+        assert_eq!(Path::new(&settings.tables_files[0]), folder.path().join("own.toml"));
     }
 
     #[tokio::test]
     async fn the_greeting_opens_the_door() {
-        let setup = Setup::default();
-        let listen = setup.listen;
-        let simulator = Simulator::start(setup, listen).await.expect("starts");
+        let settings = Settings::default();
+        let listen = settings.listen;
+        let simulator = Simulator::start(settings, listen).await.expect("starts");
         let hello = greeting(&simulator);
         assert_ne!(simulator.addr().port(), 0);
         assert_eq!(hello["users"][1]["client_secret"], "pretended-secret-2");

@@ -1,6 +1,7 @@
 //! `/_sim/…`: looking into the simulator and steering it, from this machine only.
 
 use super::backend::Backend;
+use super::dump::ADMINISTRATIVE;
 use super::face::Face;
 use super::faults::FaultRule;
 use super::http::{self, read_body};
@@ -54,12 +55,16 @@ pub(super) async fn answer<B: Backend>(
     }
 }
 
-/// Rows of one table, or of all.
+/// Rows of one table, or of all but the administrative ones.
 fn dump<B: Backend>(face: &Face<B>, wanted: Option<&str>) -> Reply {
     let mut out = Vec::new();
     let backend = face.backend();
     for (index, table) in backend.schema().tables.iter().enumerate() {
-        if wanted.is_none_or(|w| w == table.name) {
+        let dumped = match wanted {
+            Some(wanted) => wanted == table.name,
+            None => !ADMINISTRATIVE.contains(&table.name.as_str()),
+        };
+        if dumped {
             backend.dump(index, &mut out);
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn answer<B: Backend>(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
     let url_chars = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
-    if url_chars > face.setup.http.url_chars_max {
+    if url_chars > face.settings.http.url_chars_max {
         return Ok(response(Reply::html(414, "The request URL is too long.")));
     }
     let path = request.uri().path().to_owned();
@@ -260,7 +260,7 @@ async fn token<B: Backend>(
     let reply = match (outcome, tenant) {
         (Ok(granted), Some(_)) => Reply::with_body(200, "application/json", granted.body()),
         (Ok(granted), None) => {
-            let client_id = face.setup.users[granted.user].client_id.to_string();
+            let client_id = face.settings.users[granted.user].client_id.to_string();
             Reply::with_body(200, "application/json", granted.managed_body(&client_id))
         }
         (Err(refusal), _) => {

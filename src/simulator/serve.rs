@@ -1,13 +1,13 @@
 //! Starting and stopping a local Dataverse on the running tokio runtime.
 
+use super::assemble;
 use super::backend::Backend;
 use super::define::DefineError;
-use super::environment;
 use super::face::Face;
 use super::faults::FaultRule;
 use super::http;
 use super::model::Model;
-use super::setup::{Setup, SetupRefused};
+use super::settings::{Settings, SettingsRefused};
 use super::stats::{LoggedRequest, Stats};
 use super::token::{CertificateRefused, TokenService};
 use hyper::service::service_fn;
@@ -31,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub enum StartRefused {
     /// A setting breaks a rule.
     #[error(transparent)]
-    Setup(#[from] SetupRefused),
+    Settings(#[from] SettingsRefused),
     /// A certificate file cannot be read.
     #[error("users.certificate_file {path}: {source}")]
     CertificateFile {
@@ -74,21 +74,21 @@ pub struct Simulator<B: Backend = Model> {
 }
 
 impl Simulator {
-    /// Starts a local Dataverse as `setup` describes it at `addr` (port 0: a free one), on the
+    /// Starts a local Dataverse as `settings` describes it at `addr` (port 0: a free one), on the
     /// current runtime.
     ///
     /// # Errors
     /// A setting, table definition or certificate cannot be used, or the address is taken.
-    pub async fn start(setup: Setup, addr: SocketAddr) -> Result<Self, StartRefused> {
+    pub async fn start(settings: Settings, addr: SocketAddr) -> Result<Self, StartRefused> {
         let mut tables = Vec::new();
-        for path in &setup.tables_files {
+        for path in &settings.tables_files {
             let text = tokio::fs::read_to_string(path)
                 .await
                 .map_err(|source| StartRefused::TablesFile { path: path.clone(), source })?;
             tables.push((path.clone(), text));
         }
-        let model = environment::model(&setup, &tables)?;
-        Self::start_over(setup, addr, model).await
+        let model = assemble::model(&settings, &tables)?;
+        Self::start_over(settings, addr, model).await
     }
 }
 
@@ -98,13 +98,13 @@ impl<B: Backend> Simulator<B> {
     /// # Errors
     /// A setting or certificate cannot be used, or the address is taken.
     pub async fn start_over(
-        setup: Setup,
+        settings: Settings,
         addr: SocketAddr,
         backend: B,
     ) -> Result<Self, StartRefused> {
-        setup.check()?;
+        settings.check()?;
         let mut certificates = HashMap::new();
-        for user in &setup.users {
+        for user in &settings.users {
             if let Some(path) = &user.certificate_file {
                 let pem = tokio::fs::read_to_string(path).await.map_err(|source| {
                     StartRefused::CertificateFile { path: path.clone(), source }
@@ -112,11 +112,11 @@ impl<B: Backend> Simulator<B> {
                 certificates.insert(user.name.clone(), pem);
             }
         }
-        let tokens = TokenService::new(&setup, &certificates)?;
+        let tokens = TokenService::new(&settings, &certificates)?;
         let refused = |source| StartRefused::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let face = Arc::new(Face::new(setup, tokens, backend));
+        let face = Arc::new(Face::new(settings, tokens, backend));
         let tasks = TaskTracker::new();
         let port = face.stopped.child_token();
         tasks.spawn(listen(Arc::clone(&face), listener, tasks.clone(), port.clone()));
@@ -162,13 +162,13 @@ impl<B: Backend> Simulator<B> {
     /// Token endpoint.
     #[must_use]
     pub fn token_url(&self) -> String {
-        format!("{}/{}/oauth2/v2.0/token", self.url(), self.face.setup.tenant)
+        format!("{}/{}/oauth2/v2.0/token", self.url(), self.face.settings.tenant)
     }
 
-    /// Setup it runs with.
+    /// Settings it runs with.
     #[must_use]
-    pub fn setup(&self) -> &Setup {
-        &self.face.setup
+    pub fn settings(&self) -> &Settings {
+        &self.face.settings
     }
 
     /// What it has seen so far.
@@ -187,9 +187,9 @@ impl<B: Backend> Simulator<B> {
     ///
     /// # Errors
     /// A rule breaks a rule of the script.
-    pub fn replace_faults(&self, rules: Vec<FaultRule>) -> Result<(), SetupRefused> {
+    pub fn replace_faults(&self, rules: Vec<FaultRule>) -> Result<(), SettingsRefused> {
         for rule in &rules {
-            rule.check().map_err(|why| SetupRefused::Rule {
+            rule.check().map_err(|why| SettingsRefused::Rule {
                 key: "faults".to_owned(),
                 value: rule.label().to_owned(),
                 rule: why,
@@ -235,7 +235,7 @@ async fn listen<B: Backend>(
     tasks: TaskTracker,
     port: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(face.setup.http.connections_max));
+    let places = Arc::new(Semaphore::new(face.settings.http.connections_max));
     loop {
         let accepted = tokio::select! {
             () = port.cancelled() => return,
@@ -279,7 +279,7 @@ async fn connection<B: Backend>(
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(face.setup.http.idle_secs));
+        .header_read_timeout(Duration::from_secs(face.settings.http.idle_secs));
     let mut conn = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = conn.as_mut() => Some(ended),
@@ -306,7 +306,7 @@ mod tests {
     use crate::simulator::backend::Backend;
     use crate::simulator::call::{Answer, Call, CallContext, Refusal, Verb};
     use crate::simulator::schema::Schema;
-    use crate::simulator::setup::Setup;
+    use crate::simulator::settings::Settings;
     use reqwest::{Client, Method, Response, StatusCode};
     use std::time::Duration;
 
@@ -374,7 +374,7 @@ mod tests {
 
     impl Rig {
         async fn new(settings: &str) -> Self {
-            let settings = Setup::parse(settings).expect("settings");
+            let settings = Settings::parse(settings).expect("settings");
             let addr = "127.0.0.1:0".parse().expect("address");
             let sim =
                 Simulator::start_over(settings, addr, Notes::default()).await.expect("starts");
@@ -795,9 +795,10 @@ mod tests {
 
     #[tokio::test]
     async fn bulk_answers_can_hold_wrong_ids() {
-        let setup = Setup::parse("[[faults]]\naction = { kind = 'wrong-ids' }").expect("valid");
+        let settings =
+            Settings::parse("[[faults]]\naction = { kind = 'wrong-ids' }").expect("valid");
         let addr = "127.0.0.1:0".parse().expect("address");
-        let rig = Rig::over(Simulator::start(setup, addr).await.expect("starts")).await;
+        let rig = Rig::over(Simulator::start(settings, addr).await.expect("starts")).await;
         let id = "6a7e5c1e-0d56-4e60-8a0b-0a3a3a8c2b11";
         let targets = format!(
             "{{\"Targets\":[{{\"@odata.type\":\"Microsoft.Dynamics.CRM.account\",\
@@ -855,7 +856,7 @@ mod tests {
     #[tokio::test]
     async fn the_model_answers_bulk_messages_and_batches() {
         let addr = "127.0.0.1:0".parse().expect("address");
-        let sim = Simulator::start(Setup::default(), addr).await.expect("starts");
+        let sim = Simulator::start(Settings::default(), addr).await.expect("starts");
         let rig = Rig::over(sim).await;
         let who = rig.try_send(Method::GET, "WhoAmI()", &[], "").await.expect("answer");
         assert!(who.text().await.expect("body").contains("\"OrganizationId\""));
