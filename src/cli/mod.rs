@@ -8,6 +8,7 @@ pub mod explain;
 mod load;
 pub mod report;
 mod run;
+pub mod simulate;
 mod steer;
 mod summary;
 

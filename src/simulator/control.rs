@@ -1,10 +1,12 @@
 //! `/_sim/…`: looking into the simulator and steering it, from this machine only.
 
 use super::backend::Backend;
+use super::dump::ADMINISTRATIVE;
 use super::face::Face;
 use super::faults::FaultRule;
 use super::http::{self, read_body};
 use super::reply::Reply;
+use super::token::form;
 use hyper::Method;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -33,12 +35,9 @@ pub(super) async fn answer<B: Backend>(
         (&Method::GET, "/_sim/stats") => json_of(&face.stats()),
         (&Method::GET, "/_sim/requests") => requests(face),
         (&Method::GET, "/_sim/dump") => {
-            let mut out = Vec::new();
-            let backend = face.backend();
-            for table in 0..backend.schema().tables.len() {
-                backend.dump(table, &mut out);
-            }
-            Reply::with_body(200, LINES, out)
+            let wanted = form(head.uri.query().unwrap_or(""));
+            let wanted = wanted.iter().find(|(n, _)| n == "table").map(|(_, v)| v.as_str());
+            dump(face, wanted)
         }
         (&Method::POST, "/_sim/faults") => {
             let Ok(body) = read_body(body, 1 << 20).await else {
@@ -54,6 +53,22 @@ pub(super) async fn answer<B: Backend>(
         }
         _ => text(404, "GET stats, requests, dump; POST faults, shutdown"),
     }
+}
+
+/// Rows of one table, or of all but the administrative ones.
+fn dump<B: Backend>(face: &Face<B>, wanted: Option<&str>) -> Reply {
+    let mut out = Vec::new();
+    let backend = face.backend();
+    for (index, table) in backend.schema().tables.iter().enumerate() {
+        let dumped = match wanted {
+            Some(wanted) => wanted == table.name,
+            None => !ADMINISTRATIVE.contains(&table.name.as_str()),
+        };
+        if dumped {
+            backend.dump(index, &mut out);
+        }
+    }
+    Reply::with_body(200, LINES, out)
 }
 
 fn requests<B: Backend>(face: &Face<B>) -> Reply {

@@ -3,11 +3,11 @@
 //! Source: `dataverse-web-api.md` §4.1, §4.9, §4.10.
 
 use super::call::Refusal;
+use super::environment::ReadOnlyColumns;
 use super::model::{Actor, Model};
 use super::payload::Incoming;
 use super::refusals;
 use super::schema::{ColumnType, StateDef, StatusDef, TableDef};
-use super::settings::ReadOnlyColumns;
 use super::state;
 use super::value::Value;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ impl Model {
 
     fn stamp_created(&self, actor: &Actor, table: usize, values: &mut [Value]) {
         let standing = &self.schema.tables[table].standing;
-        let users = self.table_index("systemuser");
+        let users = self.users;
         let mut put = |column: Option<usize>, value: Value| {
             if let Some(column) = column {
                 values[column] = value;
@@ -85,7 +85,7 @@ impl Model {
     pub(super) fn set_owner(&self, actor: &Actor, table: usize, values: &mut [Value]) {
         let standing = &self.schema.tables[table].standing;
         let Some(column) = standing.owner else { return };
-        let users = self.table_index("systemuser");
+        let users = self.users;
         if values[column] == Value::Null {
             values[column] = Value::Reference(users, actor.user);
         }
@@ -102,7 +102,7 @@ impl Model {
         owner: &Value,
     ) -> impl Iterator<Item = (usize, Value)> + use<> {
         let standing = self.schema.tables[table].standing;
-        let users = self.table_index("systemuser");
+        let users = self.users;
         let (user, team, unit) = match *owner {
             Value::Reference(t, id) if t == users => {
                 let unit = if id == actor.user {
@@ -120,7 +120,7 @@ impl Model {
             }
             _ => (Value::Null, Value::Null, actor.unit),
         };
-        let units = self.table_index("businessunit");
+        let units = self.units;
         [
             (standing.owning_user, user),
             (standing.owning_team, team),
@@ -153,7 +153,7 @@ impl Model {
                     "The currency cannot be null while a money column has a value.",
                 ));
             }
-            let currencies = self.table_index("transactioncurrency");
+            let currencies = self.currencies;
             let Some(base) = self.store.tables[currencies].iter().next() else { return Ok(()) };
             values[column] = Value::Reference(currencies, base.id);
         }
@@ -183,12 +183,12 @@ impl Model {
     }
 
     fn set_auto_numbers(&mut self, table: usize, values: &mut [Value]) {
-        for (column, value) in self.schema.tables[table].columns.iter().zip(values) {
-            if let Some(format) = &column.auto_number
-                && *value == Value::Null
+        let def = &self.schema.tables[table];
+        for &column in &def.auto_numbered {
+            if let (Some(format), Value::Null) = (&def.columns[column].auto_number, &values[column])
             {
                 self.numbers += 1;
-                *value = Value::Text(auto_number(format, self.numbers).into());
+                values[column] = Value::Text(auto_number(format, self.numbers).into());
             }
         }
     }
@@ -228,16 +228,12 @@ fn auto_number(format: &str, number: u64) -> String {
 
 /// `fullname` of people is made of the parts.
 pub(super) fn set_full_name(def: &TableDef, values: &mut [Value]) {
-    let part = |name: &str, values: &[Value]| match def.column(name).map(|c| &values[c]) {
-        Some(Value::Text(text)) => text.to_string(),
-        _ => String::new(),
+    let Some([full, first, last]) = def.standing.full_name else { return };
+    let part = |column: usize| match &values[column] {
+        Value::Text(text) => text,
+        _ => "",
     };
-    let Some(full) = def.column("fullname").filter(|&c| !def.columns[c].for_create) else { return };
-    if def.column("firstname").is_none() {
-        return;
-    }
-    let (first, last) = (part("firstname", values), part("lastname", values));
-    let name = format!("{first} {last}");
+    let name = format!("{} {}", part(first), part(last));
     let name = name.trim();
     values[full] = if name.is_empty() { Value::Null } else { Value::Text(name.into()) };
 }

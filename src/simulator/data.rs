@@ -7,7 +7,7 @@ use super::call::{Refusal, Verb};
 use super::face::{Face, Running};
 use super::faults::{Action, Facts, Stage, Strike, sql_timeout};
 use super::http::{self, Body, BodyFailed, Cut, http_date, read_body, response};
-use super::latency::Course;
+use super::latency::{Course, Work};
 use super::limits::grouped;
 use super::operate::{Request, method};
 use super::operation::{batch_works, subject, work};
@@ -63,7 +63,7 @@ pub(super) async fn answer<B: Backend>(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
     let (head, body) = request.into_parts();
-    let origin = http::origin_of(&hyper::Request::from_parts(head.clone(), ()));
+    let origin = http::origin_of(&head.headers);
     let user = match authorized(&face, &head.headers, &origin) {
         Ok(user) => user,
         Err(reply) => {
@@ -91,7 +91,7 @@ pub(super) async fn answer<B: Backend>(
         .iter()
         .map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
         .collect();
-    let body = match read_body(body, face.setup.http.body_bytes_max).await {
+    let body = match read_body(body, face.settings.http.body_bytes_max).await {
         Ok(body) => body,
         Err(BodyFailed::TooLarge) => {
             return Ok(response(Reply::html(413, "The request body is too large.")));
@@ -142,8 +142,8 @@ fn authorized<B: Backend>(
 ) -> Result<usize, Reply> {
     let bearer = http::text(headers, "authorization");
     let user = face.tokens.lock().recognize(bearer, origin, clock::wall_ms());
-    let index = user.map_err(|why| unauthorized(why, origin, &face.setup.tenant))?;
-    let user = &face.setup.users[index];
+    let index = user.map_err(|why| unauthorized(why, origin, &face.settings.tenant))?;
+    let user = &face.settings.users[index];
     let refuse = |code, text: &str| Err(Reply::refusal(&Refusal::new(403, code, text), false));
     if !user.member {
         return refuse(0x8007_2560, "The user is not a member of the organization.");
@@ -211,8 +211,8 @@ async fn served<B: Backend>(
     let permit = match face.admit(user, server) {
         Ok(permit) => permit,
         Err(throttle) => {
-            let wait = real_wait(&throttle, face.setup.speed);
-            let mut reply = Reply::throttled(throttle.facet, wait, &face.setup.protection);
+            let wait = real_wait(&throttle, face.settings.speed);
+            let mut reply = Reply::throttled(throttle.facet, wait, &face.settings.protection);
             let said = retry_after(&reply);
             face.counters.lock().throttle(clock::now(), user, Some(throttle.facet), said);
             finish(&mut seen, &mut reply);
@@ -227,15 +227,7 @@ async fn served<B: Backend>(
             return Ok(response(reply));
         }
     };
-    let works = {
-        let backend = face.backend();
-        match &job {
-            Job::Plain => {
-                vec![work(backend.schema(), request.verb, &request.path, &request.body)]
-            }
-            Job::Batch(items) => batch_works(backend.schema(), items),
-        }
-    };
+    let works = works(face, &request, &job);
     let running = Running::begin(face, permit, &works);
     if let Some(Strike { action: Action::CommitLater { delay_ms_min, delay_ms_max }, chance }) =
         strike
@@ -294,7 +286,7 @@ fn struck<B: Backend>(face: &Face<B>, request: &Request) -> Option<Strike> {
         table: what.table,
         path: &path,
         body: &request.body,
-        user: &face.setup.users[request.user].name,
+        user: &face.settings.users[request.user].name,
         since_start: face.since_start(),
     };
     face.strike(Stage::Request, &facts)
@@ -327,9 +319,21 @@ fn job<B: Backend>(face: &Face<B>, request: &Request) -> Result<Job, Reply> {
     if lower.starts_with("application/json") {
         return Err(unsupported());
     }
-    batch::read(&kind, &request.body, face.setup.http.batch_operations_max)
+    batch::read(&kind, &request.body, face.settings.http.batch_operations_max)
         .map(Job::Batch)
         .map_err(|why| Reply::batch_refused(&why))
+}
+
+/// What the request will cost; nothing when all is answered at once.
+fn works<B: Backend>(face: &Face<B>, request: &Request, job: &Job) -> Vec<Work> {
+    if face.settings.latency.scale <= 0.0 {
+        return Vec::new();
+    }
+    let backend = face.backend();
+    match job {
+        Job::Plain => vec![work(backend.schema(), request.verb, &request.path, &request.body)],
+        Job::Batch(items) => batch_works(backend.schema(), items),
+    }
 }
 
 /// Does the work after `delay` and its service time; `None` when the server stops before.
@@ -413,7 +417,7 @@ fn retry_after(reply: &Reply) -> Option<Duration> {
 ///
 /// Source: `dataverse-web-api.md` §0.4, §13; `adaptive-control.md` §2.1 (X-Source).
 fn stand<B: Backend>(face: &Face<B>, user: usize, server: u32, reply: &mut Reply) {
-    let rules = &face.setup.protection;
+    let rules = &face.settings.protection;
     let id = Uuid::new_v4().to_string();
     let mut add = |name: &'static str, value: String| reply.headers.push((name.into(), value));
     add("OData-Version", "4.0".to_owned());

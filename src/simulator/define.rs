@@ -402,6 +402,7 @@ fn table_of(
         must_have: Vec::new(),
         counted: Vec::new(),
         money: Vec::new(),
+        auto_numbered: Vec::new(),
         name,
     })
 }
@@ -417,6 +418,10 @@ fn standing_of(columns: &HashMap<String, usize>, elastic: bool) -> Standing {
         modified_on_behalf_by: at("modifiedonbehalfby"),
         overridden_created_on: at("overriddencreatedon"),
         version: at("versionnumber"),
+        full_name: match (at("fullname"), at("firstname"), at("lastname")) {
+            (Some(full), Some(first), Some(last)) => Some([full, first, last]),
+            _ => None,
+        },
         owner: at("ownerid"),
         owning_user: at("owninguser"),
         owning_team: at("owningteam"),
@@ -850,6 +855,7 @@ fn add_many_to_many(schema: &mut Schema, data: &ManyToManyData) -> Result<(), De
         must_have: Vec::new(),
         counted: Vec::new(),
         money: Vec::new(),
+        auto_numbered: Vec::new(),
         name,
     };
     let intersect = add_table(schema, def)?;
@@ -902,6 +908,9 @@ fn resolve(schema: &mut Schema) -> Result<(), DefineError> {
                 Some(c) == table.standing.owner || Some(c) == table.standing.state;
             if c > 0 && column.required == RequiredLevel::System && !kept_by_service {
                 table.must_have.push(c);
+            }
+            if column.auto_number.is_some() {
+                table.auto_numbered.push(c);
             }
             if matches!(column.kind, ColumnType::Money { .. }) && column.money_base.is_some() {
                 table.money.push(c);

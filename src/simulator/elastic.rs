@@ -53,3 +53,31 @@ pub(super) fn entity_url(
         def.set, def.columns[0].name
     )
 }
+
+/// The refusal of a bulk message of which some items failed: status and message of the failures;
+/// index, id and status of the items to report.
+///
+/// Source: `dataverse-web-api.md` §2.7, §12 row 16.
+pub(super) fn partial_failure(
+    failed: &[(u16, String)],
+    reported: &[(usize, Uuid, u16)],
+) -> Refusal {
+    let (first, message) = failed.first().map_or((400, ""), |(s, m)| (*s, m.as_str()));
+    let alike = failed.iter().all(|(status, _)| *status == first);
+    let status = if alike { first } else { 400 };
+    let details: Vec<String> = reported
+        .iter()
+        .map(|(index, id, status)| {
+            format!("{{\"RequestIndex\":{index},\"Id\":\"{id}\",\"StatusCode\":{status}}}")
+        })
+        .collect();
+    Refusal {
+        status,
+        code: RefusalCode::Text(status.to_string()),
+        message: format!("{} of the rows failed: {message}", failed.len()),
+        annotations: vec![(
+            "ErrorDetails.Plugin.BulkApiErrorDetails".to_owned(),
+            format!("[{}]", details.join(",")),
+        )],
+    }
+}

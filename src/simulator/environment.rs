@@ -1,198 +1,124 @@
-//! Pure: settings of the model behind the Web API, as a settings file gives them.
+//! Pure: what a run may set about the simulated environment. Where the documents are silent or
+//! disagree, a client is tested both ways.
 //!
 //! Source: `dataverse-web-api.md` §12.
 
 use super::call::RefusalCode;
-use super::define::{self, DefineError, READY_FILES};
-use super::model::Model;
-use super::settings::{ApplicationUser, ExcessDigits, ReadOnlyColumns, RepeatedTarget, Settings};
-use super::setup::Setup;
-use serde::Deserialize;
+use super::refusals::{INVALID_ARGUMENT, PAYLOAD};
 use uuid::Uuid;
 
-#[derive(Deserialize)]
-#[serde(remote = "ExcessDigits", rename_all = "kebab-case")]
-enum ExcessDigitsText {
+/// A number with more digits after the point than the column's precision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExcessDigits {
+    /// Refused, so that no client loses digits unnoticed. The strict choice.
     Refuse,
+    /// Rounded, halves to even.
     Round,
 }
 
-#[derive(Deserialize)]
-#[serde(remote = "ReadOnlyColumns", rename_all = "kebab-case")]
-enum ReadOnlyColumnsText {
+/// A column the service keeps (`createdon`, `versionnumber`) in a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadOnlyColumns {
+    /// Refused. The strict choice.
     Refuse,
+    /// Left out silently.
     Ignore,
 }
 
-#[derive(Deserialize)]
-#[serde(remote = "RepeatedTarget", rename_all = "kebab-case")]
-enum RepeatedTargetText {
+/// The same row twice in one `Targets`.
+///
+/// Source: `dataverse-web-api.md` §12 row 13.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RepeatedTarget {
+    /// Only the first is applied, silently.
     FirstWins,
+    /// Applied in order.
     LastWins,
+    /// The request fails, `0x80040216`.
     Refuse,
 }
 
-/// What is behind the Web API.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// An application user.
+#[derive(Clone, Debug)]
+pub struct ApplicationUser {
+    /// `systemuserid`.
+    pub id: Uuid,
+    /// `fullname`.
+    pub name: String,
+    /// `applicationid`: the client id of the app registration.
+    pub application_id: Uuid,
+    /// `azureactivedirectoryobjectid`.
+    pub object_id: Uuid,
+    /// Whether the user is disabled.
+    pub disabled: bool,
+}
+
+/// The environment.
+#[derive(Clone, Debug)]
 pub struct EnvironmentSettings {
-    /// Organization id, as `WhoAmI` tells it.
+    /// Organization id.
     pub organization_id: Uuid,
-    /// Unique name of the organization.
+    /// Unique name.
     pub organization_name: String,
-    /// Friendly name of the organization.
+    /// Friendly name.
     pub friendly_name: String,
     /// Answer of `RetrieveVersion`.
     pub version: String,
-    /// A number with more digits after the point than its column: `refuse` or `round`.
-    #[serde(with = "ExcessDigitsText")]
+    /// Id of the root business unit.
+    pub business_unit: Uuid,
+    /// Application users.
+    pub application_users: Vec<ApplicationUser>,
+    /// Seed of server-made ids.
+    pub seed: u64,
+    /// More digits than the column's precision.
     pub excess_digits: ExcessDigits,
-    /// A column the service keeps in a body: `refuse` or `ignore`.
-    #[serde(with = "ReadOnlyColumnsText")]
+    /// Columns a client may not write.
     pub read_only_columns: ReadOnlyColumns,
-    /// A row twice in one `UpdateMultiple`: `first-wins`, `last-wins` or `refuse` (row 13).
-    #[serde(with = "RepeatedTargetText")]
+    /// Repeats in `UpdateMultiple`.
     pub repeated_update: RepeatedTarget,
-    /// A row twice in one `UpsertMultiple` (row 13).
-    #[serde(with = "RepeatedTargetText")]
+    /// Repeats in `UpsertMultiple`.
     pub repeated_upsert: RepeatedTarget,
-    /// Status of a bind to a missing row by id: 400 or 404 (row 31).
+    /// Status of a bind to a missing row by id (§12 row 31).
     pub bind_missing_status: u16,
-    /// Status of a bind to a missing row by alternate key: 400 or 404 (row 32).
+    /// Status of a bind to a missing row by alternate key (§12 row 32).
     pub bind_key_missing_status: u16,
-    /// Code of an undeclared property, as it is written in the answer (row 33).
-    pub undeclared_code: Option<String>,
-    /// Status of a key value with characters that do not work: 400 or 404 (row 36).
+    /// Code of an undeclared property (§12 row 33).
+    pub undeclared_code: RefusalCode,
+    /// Code of a bulk message a table does not offer (§12 row 19).
+    pub unsupported_message_code: u32,
+    /// Status of a key value with `/ < > * % & : \ ? +` in a URL (§12 row 36).
     pub key_characters_status: u16,
-    /// Whether the failure of an elastic bulk message lists the successes too (row 16).
+    /// Whether the failure of an elastic bulk message lists the successes too (§12 row 16).
     pub elastic_lists_all: bool,
 }
 
 impl Default for EnvironmentSettings {
     fn default() -> Self {
-        let model = Settings::default();
+        let user = ApplicationUser {
+            id: Uuid::from_u128(0x5a1e_0001_0000_4000_8000_0000_0000_0001),
+            name: "# dvbulk 1".to_owned(),
+            application_id: Uuid::from_u128(0xa991_0001_0000_4000_8000_0000_0000_0001),
+            object_id: Uuid::from_u128(0x0b1e_0001_0000_4000_8000_0000_0000_0001),
+            disabled: false,
+        };
         Self {
-            organization_id: model.organization_id,
-            organization_name: model.organization_name,
-            friendly_name: model.friendly_name,
-            version: model.version,
-            excess_digits: model.excess_digits,
-            read_only_columns: model.read_only_columns,
-            repeated_update: model.repeated_update,
-            repeated_upsert: model.repeated_upsert,
-            bind_missing_status: model.bind_missing_status,
-            bind_key_missing_status: model.bind_key_missing_status,
-            undeclared_code: None,
-            key_characters_status: model.key_characters_status,
-            elastic_lists_all: model.elastic_lists_all,
+            organization_id: Uuid::from_u128(0x0e6a_0001_0000_4000_8000_0000_0000_0001),
+            organization_name: "unq0000contoso".to_owned(),
+            friendly_name: "Contoso".to_owned(),
+            version: "9.2.25062.00168".to_owned(),
+            business_unit: Uuid::from_u128(0xb051_0001_0000_4000_8000_0000_0000_0001),
+            application_users: vec![user],
+            seed: 1,
+            excess_digits: ExcessDigits::Refuse,
+            read_only_columns: ReadOnlyColumns::Refuse,
+            repeated_update: RepeatedTarget::FirstWins,
+            repeated_upsert: RepeatedTarget::LastWins,
+            bind_missing_status: 400,
+            bind_key_missing_status: 404,
+            undeclared_code: RefusalCode::Hex(PAYLOAD),
+            unsupported_message_code: INVALID_ARGUMENT,
+            key_characters_status: 400,
+            elastic_lists_all: false,
         }
-    }
-}
-
-impl EnvironmentSettings {
-    /// Checks the rules the types do not hold.
-    ///
-    /// # Errors
-    /// Key, value and rule that is broken.
-    pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
-        for (key, status) in [
-            ("bind_missing_status", self.bind_missing_status),
-            ("bind_key_missing_status", self.bind_key_missing_status),
-            ("key_characters_status", self.key_characters_status),
-        ] {
-            if !matches!(status, 400 | 404) {
-                return Err((key, status.to_string(), "400 or 404"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Settings of the model.
-#[must_use]
-pub fn settings(setup: &Setup) -> Settings {
-    let e = &setup.environment;
-    let defaults = Settings::default();
-    let application_users = setup
-        .users
-        .iter()
-        .filter(|u| u.member)
-        .map(|u| ApplicationUser {
-            id: u.system_user_id,
-            name: format!("# {}", u.name),
-            application_id: u.client_id,
-            object_id: u.object_id(),
-            disabled: u.disabled,
-        })
-        .collect();
-    Settings {
-        organization_id: e.organization_id,
-        organization_name: e.organization_name.clone(),
-        friendly_name: e.friendly_name.clone(),
-        version: e.version.clone(),
-        application_users,
-        seed: setup.seed,
-        excess_digits: e.excess_digits,
-        read_only_columns: e.read_only_columns,
-        repeated_update: e.repeated_update,
-        repeated_upsert: e.repeated_upsert,
-        bind_missing_status: e.bind_missing_status,
-        bind_key_missing_status: e.bind_key_missing_status,
-        undeclared_code: e
-            .undeclared_code
-            .clone()
-            .map_or(defaults.undeclared_code.clone(), RefusalCode::Text),
-        key_characters_status: e.key_characters_status,
-        elastic_lists_all: e.elastic_lists_all,
-        ..defaults
-    }
-}
-
-/// The model a setup describes; `tables` holds name and text of each file of its own tables.
-///
-/// # Errors
-/// A table definition is not valid.
-pub fn model(setup: &Setup, tables: &[(String, String)]) -> Result<Model, DefineError> {
-    let settings = settings(setup);
-    if tables.is_empty() {
-        return Ok(Model::new(settings));
-    }
-    let own = tables.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    let files: Vec<(&str, &str)> = READY_FILES.into_iter().chain(own).collect();
-    Ok(Model::with_schema(define::parse(&files)?, settings))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_settings_file_reaches_the_model() {
-        let setup = Setup::parse(
-            "seed = 9\n[environment]\norganization_id = '0e6a0000-0000-4000-8000-00000000000f'\n\
-             repeated_upsert = 'refuse'\nundeclared_code = '0x0'\nexcess_digits = 'round'",
-        )
-        .expect("valid");
-        let model = model(&setup, &[]).expect("the ready set");
-        let s = &model.settings;
-        assert_eq!(s.seed, 9);
-        assert_eq!(s.organization_id.to_string(), "0e6a0000-0000-4000-8000-00000000000f");
-        assert_eq!(s.repeated_upsert, RepeatedTarget::Refuse);
-        assert_eq!(s.excess_digits, ExcessDigits::Round);
-        assert_eq!(s.undeclared_code, RefusalCode::Text("0x0".to_owned()));
-        assert_eq!(s.application_users.len(), 2);
-    }
-
-    #[test]
-    fn tables_of_ones_own_come_beside_the_ready_ones() {
-        let own = ("my.toml".to_owned(), "not valid".to_owned());
-        let refusal = model(&Setup::default(), &[own]).expect_err("not TOML").to_string();
-        assert!(refusal.contains("my.toml"), "{refusal}");
-    }
-
-    #[test]
-    fn statuses_are_checked() {
-        let text = Setup::parse("[environment]\nbind_missing_status = 500").expect_err("refused");
-        assert_eq!(text.to_string(), "environment.bind_missing_status = 500: 400 or 404");
     }
 }

@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::faults::{Facts, FaultRule, FaultScript, Stage, Strike};
 use super::latency::{Course, Load, Work, course, service_time};
 use super::limits::{Permit, Protection, Remaining, Throttle};
-use super::setup::Setup;
+use super::settings::Settings;
 use super::stats::{Counters, Stats};
 use super::token::TokenService;
 use crate::runtime::clock;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Shared state; every lock is held for one step of a request, never over an await.
 pub(super) struct Face<B> {
-    pub(super) setup: Setup,
+    pub(super) settings: Settings,
     pub(super) stopped: CancellationToken,
     pub(super) counters: Mutex<Counters>,
     pub(super) tokens: Mutex<TokenService>,
@@ -35,23 +35,24 @@ pub(super) struct Face<B> {
 }
 
 impl<B: Backend> Face<B> {
-    pub(super) fn new(setup: Setup, tokens: TokenService, backend: B) -> Self {
-        let names = setup.users.iter().map(|u| u.name.clone()).collect();
-        let counters = Counters::new(names, setup.protection.servers, setup.http.request_log_max);
+    pub(super) fn new(settings: Settings, tokens: TokenService, backend: B) -> Self {
+        let names = settings.users.iter().map(|u| u.name.clone()).collect();
+        let counters =
+            Counters::new(names, settings.protection.servers, settings.http.request_log_max);
         Self {
             stopped: CancellationToken::new(),
             counters: Mutex::new(counters),
             tokens: Mutex::new(tokens),
             backend: Mutex::new(backend),
-            protection: Mutex::new(Protection::new(setup.protection.clone())),
-            scripted: AtomicBool::new(!setup.faults.is_empty()),
-            script: Mutex::new(FaultScript::new(setup.seed, setup.faults.clone())),
-            chance: Mutex::new(StdRng::seed_from_u64(setup.seed)),
+            protection: Mutex::new(Protection::new(settings.protection.clone())),
+            scripted: AtomicBool::new(!settings.faults.is_empty()),
+            script: Mutex::new(FaultScript::new(settings.seed, settings.faults.clone())),
+            chance: Mutex::new(StdRng::seed_from_u64(settings.seed)),
             next_server: AtomicU32::new(0),
             running: AtomicU32::new(0),
             running_rows: AtomicU64::new(0),
             started: clock::now(),
-            setup,
+            settings,
         }
     }
 
@@ -66,7 +67,7 @@ impl<B: Backend> Face<B> {
 
     /// Virtual time since the start.
     pub(super) fn since_start(&self) -> Duration {
-        self.uptime().mul_f64(self.setup.speed)
+        self.uptime().mul_f64(self.settings.speed)
     }
 
     fn virtual_now(&self) -> MonoTime {
@@ -75,7 +76,7 @@ impl<B: Backend> Face<B> {
 
     /// Virtual time as the real time it takes here.
     pub(super) fn real(&self, time: Duration) -> Duration {
-        time.div_f64(self.setup.speed)
+        time.div_f64(self.settings.speed)
     }
 
     pub(super) fn draw(&self) -> f64 {
@@ -89,7 +90,7 @@ impl<B: Backend> Face<B> {
 
     pub(super) fn replace_faults(&self, rules: Vec<FaultRule>) {
         self.scripted.store(!rules.is_empty(), Ordering::Release);
-        *self.script.lock() = FaultScript::new(self.setup.seed, rules);
+        *self.script.lock() = FaultScript::new(self.settings.seed, rules);
     }
 
     pub(super) fn strike(&self, stage: Stage, facts: &Facts<'_>) -> Option<Strike> {
@@ -101,7 +102,7 @@ impl<B: Backend> Face<B> {
 
     /// The server an affinity cookie names, else the next one.
     pub(super) fn server(&self, cookie: Option<u32>) -> u32 {
-        let servers = self.setup.protection.servers;
+        let servers = self.settings.protection.servers;
         match cookie {
             Some(server) if server < servers => server,
             _ => self.next_server.fetch_add(1, Ordering::Relaxed) % servers,
@@ -123,7 +124,7 @@ impl<B: Backend> Face<B> {
 
     /// How the request will go in virtual time, given what else runs.
     fn plan(&self, works: &[Work], concurrent: u32, rows_elsewhere: u64) -> Course {
-        let latency = &self.setup.latency;
+        let latency = &self.settings.latency;
         if latency.scale <= 0.0 {
             return Course::Completes(Duration::ZERO);
         }

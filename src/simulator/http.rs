@@ -43,7 +43,8 @@ pub(super) async fn answer<B: Backend>(
     local: bool,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
-    if request.uri().to_string().len() > face.setup.http.url_chars_max {
+    let url_chars = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    if url_chars > face.settings.http.url_chars_max {
         return Ok(response(Reply::html(414, "The request URL is too long.")));
     }
     let path = request.uri().path().to_owned();
@@ -64,7 +65,7 @@ pub(super) async fn answer<B: Backend>(
         }
         [tenant, "v2.0", ".well-known", "openid-configuration"]
         | [tenant, ".well-known", "openid-configuration"] => {
-            let origin = origin_of(&request);
+            let origin = origin_of(request.headers());
             Ok(response(Reply::with_body(200, "application/json", discovery(&origin, tenant))))
         }
         _ => Ok(response(Reply::html(404, "There is nothing at this address."))),
@@ -72,14 +73,8 @@ pub(super) async fn answer<B: Backend>(
 }
 
 /// Origin the client used.
-pub(super) fn origin_of<T>(request: &hyper::Request<T>) -> String {
-    let host = request
-        .headers()
-        .get(hyper::header::HOST)
-        .and_then(|h| h.to_str().ok())
-        .or_else(|| request.uri().authority().map(|a| a.as_str()))
-        .unwrap_or("localhost");
-    format!("http://{host}")
+pub(super) fn origin_of(headers: &HeaderMap) -> String {
+    format!("http://{}", text(headers, "host").unwrap_or("localhost"))
 }
 
 /// A header as text.
@@ -229,10 +224,7 @@ async fn token<B: Backend>(
             _ => return Err(Cut),
         }
     }
-    let origin = {
-        let bare = hyper::Request::from_parts(head.clone(), ());
-        origin_of(&bare)
-    };
+    let origin = origin_of(&head.headers);
     let unique = Uuid::new_v4().to_string();
     let wanted = if tenant.is_some() { Method::POST } else { Method::GET };
     if head.method != wanted {
@@ -268,7 +260,7 @@ async fn token<B: Backend>(
     let reply = match (outcome, tenant) {
         (Ok(granted), Some(_)) => Reply::with_body(200, "application/json", granted.body()),
         (Ok(granted), None) => {
-            let client_id = face.setup.users[granted.user].client_id.to_string();
+            let client_id = face.settings.users[granted.user].client_id.to_string();
             Reply::with_body(200, "application/json", granted.managed_body(&client_id))
         }
         (Err(refusal), _) => {

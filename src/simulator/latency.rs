@@ -3,7 +3,7 @@
 //! Source: `adaptive-control.md` §2.2, §6.
 
 use super::schema::Weight;
-use super::setup::{Cost, LatencySettings};
+use super::settings::{Cost, LatencySettings};
 use std::time::Duration;
 
 /// One operation, as far as its cost depends on it.
@@ -112,7 +112,7 @@ fn noise(sigma: f64, [u, v]: [f64; 2]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::setup::DriftStep;
+    use crate::simulator::settings::DriftStep;
 
     fn quiet() -> LatencySettings {
         LatencySettings { scale: 1.0, noise_sigma: 0.0, ..LatencySettings::default() }

@@ -2,7 +2,7 @@
 //!
 //! Source: `dataverse-web-api.md` §1.1-§1.2, §12 rows 1-7.
 
-use super::setup::{ProtectionScope, ProtectionSettings};
+use super::settings::{ProtectionScope, ProtectionSettings};
 use crate::units::MonoTime;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //! people's clients. It shares no code with the pipeline it judges: it imports `units` and
 //! `runtime` alone, and parses and answers the protocol by itself.
 
+pub mod assemble;
+mod associate;
 pub mod backend;
 pub mod batch;
 mod bulk;
@@ -10,12 +12,11 @@ mod control;
 mod create;
 mod data;
 pub mod define;
+mod delete;
 pub mod dump;
 mod elastic;
 pub mod environment;
 mod face;
-#[cfg(test)]
-mod face_tests;
 pub mod faults;
 mod http;
 mod journal;
@@ -23,6 +24,7 @@ pub mod json;
 pub mod keys;
 pub mod latency;
 pub mod limits;
+mod messages;
 pub mod model;
 mod operate;
 pub mod operation;
@@ -36,13 +38,14 @@ pub mod schema;
 mod seed;
 pub mod serve;
 pub mod settings;
-pub mod setup;
 mod state;
 pub mod stats;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod token;
+mod update;
+mod upsert;
 pub mod validate;
 pub mod value;
 mod write;

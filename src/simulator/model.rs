@@ -2,10 +2,10 @@
 //! comes out. Time comes with the call, ids from a seed.
 
 use super::call::{Answer, Call, CallContext, Refusal, Verb};
+use super::environment::EnvironmentSettings;
 use super::journal::Undo;
 use super::refusals;
 use super::schema::{Schema, Storage, TableDef};
-use super::settings::Settings;
 use super::store::{Row, Store, TableRows};
 use super::value::Value;
 use super::{define, read_side, seed};
@@ -21,11 +21,14 @@ pub struct Model {
     /// Rows.
     pub store: Store,
     /// What the run set.
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     pub(super) journal: Vec<Undo>,
     pub(super) change_set: bool,
     pub(super) version: u64,
     pub(super) numbers: u64,
+    pub(super) users: usize,
+    pub(super) units: usize,
+    pub(super) currencies: usize,
     ids: u64,
 }
 
@@ -47,13 +50,13 @@ pub(super) struct Actor {
 impl Model {
     /// The ready set of tables with the rows of a fresh environment.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: EnvironmentSettings) -> Self {
         Self::with_schema(define::ready_set(), settings)
     }
 
     /// An environment of other tables; they must include the administrative ones.
     #[must_use]
-    pub fn with_schema(schema: Schema, settings: Settings) -> Self {
+    pub fn with_schema(schema: Schema, settings: EnvironmentSettings) -> Self {
         let tables = schema
             .tables
             .iter()
@@ -62,7 +65,13 @@ impl Model {
                 ..TableRows::default()
             })
             .collect();
+        let index = |name: &str| schema.by_name.get(name).copied().unwrap_or(0);
+        let (users, units) = (index("systemuser"), index("businessunit"));
+        let currencies = index("transactioncurrency");
         let mut model = Self {
+            users,
+            units,
+            currencies,
             store: Store { tables, ..Store::default() },
             ids: settings.seed,
             schema,
@@ -88,10 +97,14 @@ impl Model {
         }
         let mark = self.journal.len();
         let result = self.write(ctx, &actor, call);
-        if result.is_err() {
-            self.undo_to(mark);
-        } else if !self.change_set {
-            self.journal.clear();
+        match &result {
+            Err(_) => self.undo_to(mark),
+            // On elastic tables a change set is not atomic: what is done stays.
+            Ok(answer) if answer.table.is_some_and(|t| self.is_elastic(t)) => {
+                self.journal.truncate(mark);
+            }
+            Ok(_) if !self.change_set => self.journal.clear(),
+            Ok(_) => {}
         }
         result
     }
@@ -117,7 +130,7 @@ impl Model {
     }
 
     fn actor(&self, ctx: &CallContext) -> Result<Actor, Refusal> {
-        let users = self.table_index("systemuser");
+        let users = self.users;
         for (user, acts_for) in [(ctx.caller, false), (ctx.effective_user, true)] {
             let Some(row) = self.store.row(users, user) else {
                 return Err(if acts_for && ctx.caller != ctx.effective_user {
@@ -153,7 +166,7 @@ impl Model {
     }
 
     pub(super) fn user_disabled(&self, row: &Row) -> bool {
-        let users = self.table_index("systemuser");
+        let users = self.users;
         let column = self.schema.tables[users].column("isdisabled");
         column.is_some_and(|c| row.values[c] == Value::Bool(true))
     }

@@ -169,10 +169,10 @@ impl<B: Backend> Face<B> {
     ) -> Result<(Reply, Option<String>), Reply> {
         let annotations = wants_annotations(&part.headers);
         let refuse = |refusal: &Refusal| Reply::refusal(refusal, annotations);
-        if self.setup.protection.count_batch_parts {
+        if self.settings.protection.count_batch_parts {
             self.count_part(request)?;
         }
-        if part.url.len() > self.setup.http.batch_url_chars_max {
+        if part.url.len() > self.settings.http.batch_url_chars_max {
             return Err(refuse(&Refusal::new(414, 0x8006_0888, "The request URI is too long.")));
         }
         let unknown = |UnknownReference(id)| {
@@ -203,8 +203,8 @@ impl<B: Backend> Face<B> {
                 Ok(())
             }
             Err(throttle) => {
-                let wait = real_wait(&throttle, self.setup.speed);
-                Err(Reply::throttled(throttle.facet, wait, &self.setup.protection))
+                let wait = real_wait(&throttle, self.settings.speed);
+                Err(Reply::throttled(throttle.facet, wait, &self.settings.protection))
             }
         }
     }
@@ -224,7 +224,7 @@ impl<B: Backend> Face<B> {
             table: what.table,
             path: call.path,
             body: call.body,
-            user: &self.setup.users[user].name,
+            user: &self.settings.users[user].name,
             since_start: self.since_start(),
         };
         let Some(strike) = self.strike(Stage::Operation, &facts) else {
@@ -254,7 +254,7 @@ impl<B: Backend> Face<B> {
         request: &Request,
         headers: &[(String, String)],
     ) -> Result<CallContext, Refusal> {
-        let user = &self.setup.users[request.user];
+        let user = &self.settings.users[request.user];
         let header = |name: &str| {
             let of = |list: &[(String, String)]| {
                 list.iter()
@@ -272,7 +272,7 @@ impl<B: Backend> Face<B> {
             (None, None) => None,
             (Some(object), _) => {
                 let object = id(&object)?;
-                let known = self.setup.users.iter().find(|u| u.object_id() == object);
+                let known = self.settings.users.iter().find(|u| u.object_id() == object);
                 Some(known.map(|u| u.system_user_id).ok_or_else(|| {
                     let text = "The user is not a member of the organization.";
                     Refusal::new(403, 0x8007_2560, text)

@@ -21,8 +21,17 @@ pub(super) struct Incoming {
     pub(super) address: Option<String>,
     /// Whether `@odata.type` was given; it names the right table.
     pub(super) typed: bool,
+    /// The first value that does not fit; the rest of the row has been read all the same.
+    pub(super) refusal: Option<Refusal>,
     /// Values by column; a column occurs once.
     pub(super) changes: Vec<(usize, Value)>,
+}
+
+impl Incoming {
+    /// The row, unless a value did not fit.
+    pub(super) fn whole(mut self) -> Result<Self, Refusal> {
+        self.refusal.take().map_or(Ok(self), Err)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -53,7 +62,7 @@ impl<'a> Reader<'a> {
         let mut cursor = Cursor::new(body);
         let incoming = Reader::new(model, table).row(model, &mut cursor)?;
         cursor.finish().map_err(|e| validate::not_json(&model.schema.tables[table], e))?;
-        Ok(incoming)
+        incoming.whole()
     }
 
     /// Reads one object.
@@ -91,7 +100,28 @@ impl<'a> Reader<'a> {
                 }
             };
             let json = cursor.value().map_err(bad)?;
-            self.member(model, def, &mut incoming, meaning, &json)?;
+            if let Err(refusal) = self.member(model, def, &mut incoming, meaning, &json) {
+                if refusal.code == RefusalCode::Hex(refusals::PAYLOAD) {
+                    return Err(refusal);
+                }
+                incoming.refusal.get_or_insert(refusal);
+            }
+        }
+        Ok(incoming)
+    }
+
+    /// Reads an object that is part of a larger body.
+    pub(super) fn part(model: &Model, table: usize, json: &Json<'a>) -> Result<Incoming, Refusal> {
+        let def = &model.schema.tables[table];
+        let Json::Object(members) = json else {
+            return Err(payload(&def.set, "An object is expected."));
+        };
+        let mut reader = Self::new(model, table);
+        reader.stamp = 1;
+        let mut incoming = Incoming::default();
+        for (name, value) in members {
+            let meaning = meaning_of(model, def, name)?;
+            reader.member(model, def, &mut incoming, meaning, value)?;
         }
         Ok(incoming)
     }

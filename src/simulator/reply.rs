@@ -4,7 +4,7 @@ use super::batch::BatchRefused;
 use super::call::{Answer, Refusal, RefusalCode};
 use super::limits::{Facet, Throttle, message};
 use super::refusals::refusal_body;
-use super::setup::{CodeFormat, ProtectionSettings};
+use super::settings::{CodeFormat, ProtectionSettings};
 use std::borrow::Cow;
 
 /// Content type of JSON answers.

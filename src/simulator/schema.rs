@@ -124,6 +124,8 @@ pub struct TableDef {
     pub counted: Vec<usize>,
     /// Money columns.
     pub money: Vec<usize>,
+    /// Columns the service numbers.
+    pub auto_numbered: Vec<usize>,
 }
 
 impl TableDef {
@@ -215,6 +217,8 @@ pub struct Standing {
     pub owning_team: Option<usize>,
     /// `owningbusinessunit`.
     pub owning_unit: Option<usize>,
+    /// `fullname` made of `firstname` and `lastname`.
+    pub full_name: Option<[usize; 3]>,
     /// `statecode`.
     pub state: Option<usize>,
     /// `statuscode`.

@@ -2,7 +2,7 @@
 //!
 //! Source: `dataverse-web-api.md` §9.
 
-use super::setup::Setup;
+use super::settings::Settings;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -130,7 +130,7 @@ impl TokenService {
     /// # Errors
     /// A certificate cannot be read.
     pub fn new(
-        settings: &Setup,
+        settings: &Settings,
         certificates: &HashMap<String, String>,
     ) -> Result<Self, CertificateRefused> {
         let clients = settings.users.iter().map(|u| {
@@ -545,7 +545,7 @@ mod tests {
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
     fn service(text: &str) -> TokenService {
-        let settings = Setup::parse(text).expect("settings");
+        let settings = Settings::parse(text).expect("settings");
         TokenService::new(&settings, &HashMap::new()).expect("no certificates")
     }
 
@@ -638,7 +638,7 @@ mod tests {
         let certificate = rcgen::CertificateParams::new(vec!["app.test".to_owned()])
             .and_then(|p| p.self_signed(&key))
             .expect("certificate");
-        let settings = Setup::parse(
+        let settings = Settings::parse(
             "[[users]]\nname='c'\nclient_id='c1000000-0000-4000-8000-000000000001'\ncertificate_thumbprint='print'\n\
              system_user_id='5e000000-0000-4000-8000-000000000001'",
         )

@@ -3,10 +3,10 @@
 //! Source: `dataverse-web-api.md` §4.7, §10.3, §13.
 
 use super::call::Refusal;
+use super::environment::{EnvironmentSettings, ExcessDigits};
 use super::json::Json;
 use super::refusals::{cannot_convert, out_of_range, payload, too_long};
 use super::schema::{ColumnDef, ColumnType, DateBehaviour, OptionDef, TableDef};
-use super::settings::{ExcessDigits, Settings};
 use super::value::Value;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ pub const SELECTIONS_MAX: usize = 150;
 pub const IMAGE_BYTES_MAX: usize = 30 << 20;
 const DAY_MS: i64 = 86_400_000;
 /// 1753-01-01 in days since 1970.
-const FIRST_DAY: i64 = -79_258;
+const FIRST_DAY: i64 = -79_257;
 
 /// The stored form of `json` for a column that is not a lookup. Empty text becomes null.
 ///
@@ -28,7 +28,7 @@ pub fn convert(
     table: &TableDef,
     column: &ColumnDef,
     json: &Json<'_>,
-    settings: &Settings,
+    settings: &EnvironmentSettings,
 ) -> Result<Value, Refusal> {
     if matches!(json, Json::Null) {
         return Ok(Value::Null);
@@ -259,7 +259,7 @@ fn exact(
     column: &ColumnDef,
     json: &Json<'_>,
     rule: Exact<'_>,
-    settings: &Settings,
+    settings: &EnvironmentSettings,
 ) -> Result<i128, Refusal> {
     let Json::Number(text) = json else {
         return Err(cannot_convert(&table.set, shown(json), "Edm.Decimal"));

@@ -2,11 +2,15 @@
 
 use super::call::{Answer, Call, CallContext, Refusal, Verb};
 use super::create::id_at;
-use super::model::{Actor, Model, entity_url, utf8, verb_name};
+use super::json::Cursor;
+use super::model::{Actor, Model, entity_url, no_content, utf8, verb_name};
 use super::payload::Reader;
-use super::refusals::{method_not_allowed, no_such_resource, payload};
+use super::refusals::{self, method_not_allowed, no_such_resource, not_implemented, payload};
 use super::route::{Segment, query_value, segments};
-use super::schema::TableDef;
+use super::schema::{ColumnType, Property, Storage, TableDef};
+use super::update::Wish;
+use super::validate::{convert, not_json};
+use super::value::Value;
 use super::{elastic, read_side};
 
 /// Content type of JSON answers.
@@ -21,19 +25,88 @@ impl Model {
     ) -> Result<Answer, Refusal> {
         let parts = segments(call.path)?;
         let first = &parts[0];
-        match (call.verb, &parts[1..]) {
-            (Verb::Post, []) if first.key.is_none() => {
-                let table = self.table_of_set(&first.name)?;
-                self.create_one(ctx, actor, table, call)
+        let keyed = first.key.as_deref();
+        match (call.verb, keyed, &parts[1..]) {
+            (Verb::Post, None, []) if !self.schema.by_set.contains_key(&first.name) => {
+                self.message(actor, &first.name, call)
             }
-            (Verb::Post, [Segment { name, key: None }]) if first.key.is_none() => {
+            (Verb::Post, None, []) => {
+                self.create_one(ctx, actor, self.table_of_set(&first.name)?, call)
+            }
+            (Verb::Post, None, [Segment { name, key: None }]) => {
                 let table = self.table_of_set(&first.name)?;
                 match name.strip_prefix("Microsoft.Dynamics.CRM.") {
                     Some(message) => self.bulk(actor, table, message, call),
                     None => Err(no_such_resource(name)),
                 }
             }
-            _ => Err(method_not_allowed(verb_name(call.verb))),
+            (_, None, _) => {
+                self.table_of_set(&first.name)?;
+                Err(method_not_allowed(verb_name(call.verb)))
+            }
+            (verb, Some(key), rest) => {
+                let row = (self.table_of_set(&first.name)?, key);
+                match (verb, rest) {
+                    (Verb::Patch, []) => self.patch(ctx, actor, row, call),
+                    (Verb::Delete, []) => self.delete(row, call),
+                    (_, [navigation, Segment { name, key: None }]) if name == "$ref" => {
+                        self.reference_call(actor, row, navigation, call)
+                    }
+                    (Verb::Put | Verb::Delete, [Segment { name, key: None }]) => {
+                        self.property(actor, row, name, call)
+                    }
+                    (Verb::Patch, [Segment { name, key: None }]) => self.file_column(row.0, name),
+                    (Verb::Post, [Segment { name, .. }]) => {
+                        Err(not_implemented(format!("Creating a row through '{name}'")))
+                    }
+                    _ => Err(method_not_allowed(verb_name(verb))),
+                }
+            }
+        }
+    }
+
+    /// `PUT set(key)/column` with `{"value":…}`, `DELETE set(key)/column`.
+    ///
+    /// Source: `dataverse-web-api.md` §4.2.
+    fn property(
+        &mut self,
+        actor: &Actor,
+        (table, key): (usize, &str),
+        name: &str,
+        call: &Call<'_>,
+    ) -> Result<Answer, Refusal> {
+        let def = &self.schema.tables[table];
+        let Some(Property::Column(column)) = def.by_property.get(name).copied() else {
+            return Err(no_such_resource(name));
+        };
+        let address = self.address(table, key)?;
+        let place =
+            self.locate(table, &address).ok_or_else(|| self.missing(table, &address, 404))?;
+        self.check_delete_condition(table, place, call)?;
+        let value = if call.verb == Verb::Put {
+            let json = Cursor::whole(utf8(def, call.body)?).map_err(|e| not_json(def, e))?;
+            let value = json
+                .get("value")
+                .ok_or_else(|| payload(&def.set, "The property 'value' is missing."))?;
+            convert(def, &def.columns[column], value, &self.settings)?
+        } else {
+            Value::Null
+        };
+        if !def.columns[column].for_update {
+            return Err(refusals::not_writable(&def.columns[column], false));
+        }
+        self.update(actor, table, place, vec![(column, value)], Wish::Client)?;
+        Ok(no_content(table, 1))
+    }
+
+    fn file_column(&self, table: usize, name: &str) -> Result<Answer, Refusal> {
+        let def = &self.schema.tables[table];
+        match def.column(name).map(|c| &def.columns[c].kind) {
+            Some(ColumnType::File | ColumnType::Image) => {
+                Err(not_implemented("Uploading the content of a file or image column"))
+            }
+            Some(_) => Err(method_not_allowed("PATCH")),
+            None => Err(no_such_resource(name)),
         }
     }
 
@@ -67,7 +140,7 @@ impl Model {
     ) -> Result<Answer, Refusal> {
         let def = &self.schema.tables[table];
         let mut answer = Answer { rows: 1, table: Some(table), ..Answer::default() };
-        if def.storage == super::schema::Storage::Elastic {
+        if def.storage == Storage::Elastic {
             answer.headers.push(("x-ms-session-token", elastic::session_token(self.version)));
         }
         if call.prefers("return=representation") {

@@ -1,8 +1,8 @@
 //! A model under test and short ways to call it.
 
 use crate::simulator::call::{Answer, Call, CallContext, Refusal, RefusalCode, Verb};
+use crate::simulator::environment::EnvironmentSettings;
 use crate::simulator::model::Model;
-use crate::simulator::settings::Settings;
 use crate::simulator::value::Value;
 use uuid::Uuid;
 
@@ -12,10 +12,10 @@ pub(super) struct Kit {
 }
 
 pub(super) fn kit() -> Kit {
-    kit_with(Settings::default())
+    kit_with(EnvironmentSettings::default())
 }
 
-pub(super) fn kit_with(settings: Settings) -> Kit {
+pub(super) fn kit_with(settings: EnvironmentSettings) -> Kit {
     let user = settings.application_users[0].id;
     let ctx = CallContext {
         caller: user,
