@@ -1,3 +1,6 @@
 //! The command line: what was typed, what it means, what is printed.
 
+pub mod args;
 pub mod exit;
+pub mod explain;
+pub mod report;

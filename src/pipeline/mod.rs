@@ -8,3 +8,4 @@ pub mod sequence;
 pub mod sink;
 pub mod source;
 pub mod transform;
+pub mod run;

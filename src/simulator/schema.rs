@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use uuid::Uuid;
 
+/// Hash map with a fast, fixed hash: runs are repeatable.
+pub type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
 /// All tables of the environment.
 #[derive(Debug, Default)]
 pub struct Schema {
@@ -107,6 +110,123 @@ pub struct TableDef {
     pub primary_name: Option<usize>,
     /// Alternate keys.
     pub keys: Vec<KeyDef>,
+    /// What a name in a request body means (case-sensitive).
+    pub by_property: FastMap<String, Property>,
+    /// Collection-valued navigation properties (case-sensitive).
+    pub collections: HashMap<String, CollectionDef>,
+    /// Lookups that lead here: table and column.
+    pub referenced_by: Vec<(usize, usize)>,
+    /// Columns the service maintains.
+    pub standing: Standing,
+    /// Columns a client must give, apart from the primary id, owner and state.
+    pub must_have: Vec<usize>,
+    /// Lookups counted in `Store::references`: those to tables other than the administrative.
+    pub counted: Vec<usize>,
+    /// Money columns.
+    pub money: Vec<usize>,
+}
+
+impl TableDef {
+    /// Index of a column by logical name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.by_column.get(name).copied()
+    }
+
+    /// The primary id column.
+    #[must_use]
+    pub fn primary_id(&self) -> &ColumnDef {
+        &self.columns[0]
+    }
+
+    /// The primary name column.
+    #[must_use]
+    pub fn primary_name_column(&self) -> Option<&ColumnDef> {
+        self.primary_name.map(|c| &self.columns[c])
+    }
+}
+
+impl Schema {
+    /// A table by logical name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&TableDef> {
+        self.by_name.get(name).map(|&t| &self.tables[t])
+    }
+}
+
+/// What a name in a request body means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Property {
+    /// A column's own value.
+    Column(usize),
+    /// `…@odata.bind` of a single-valued navigation property: column, first target table.
+    Bind(usize, usize),
+    /// A single-valued navigation property: null clears, an object is a deep insert.
+    Navigation(usize, usize),
+    /// `_…_value`, read-only.
+    LookupValue(usize),
+    /// A collection-valued navigation property, by name or with `@odata.bind`.
+    Collection,
+}
+
+/// A collection-valued navigation property.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CollectionDef {
+    /// 1:N: referencing table and its lookup column.
+    OneToMany {
+        /// Referencing table.
+        table: usize,
+        /// Lookup column there.
+        column: usize,
+    },
+    /// N:N: index into `Schema::many_to_many`, and which side this table is (0 or 1).
+    ManyToMany {
+        /// Relationship.
+        relationship: usize,
+        /// Side of the table that has the property.
+        side: usize,
+    },
+}
+
+/// Indices of the columns the service maintains.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Standing {
+    /// `createdon`.
+    pub created_on: Option<usize>,
+    /// `createdby`.
+    pub created_by: Option<usize>,
+    /// `createdonbehalfby`.
+    pub created_on_behalf_by: Option<usize>,
+    /// `modifiedon`.
+    pub modified_on: Option<usize>,
+    /// `modifiedby`.
+    pub modified_by: Option<usize>,
+    /// `modifiedonbehalfby`.
+    pub modified_on_behalf_by: Option<usize>,
+    /// `overriddencreatedon`.
+    pub overridden_created_on: Option<usize>,
+    /// `versionnumber`.
+    pub version: Option<usize>,
+    /// `ownerid`.
+    pub owner: Option<usize>,
+    /// `owninguser`.
+    pub owning_user: Option<usize>,
+    /// `owningteam`.
+    pub owning_team: Option<usize>,
+    /// `owningbusinessunit`.
+    pub owning_unit: Option<usize>,
+    /// `statecode`.
+    pub state: Option<usize>,
+    /// `statuscode`.
+    pub status: Option<usize>,
+    /// `transactioncurrencyid`.
+    pub currency: Option<usize>,
+    /// `exchangerate`.
+    pub exchange_rate: Option<usize>,
+    /// `partitionid` of elastic tables.
+    pub partition: Option<usize>,
+    /// `ttlinseconds` of elastic tables.
+    pub time_to_live: Option<usize>,
 }
 
 /// One column.
@@ -136,6 +256,8 @@ pub struct ColumnDef {
     pub attribute_of: Option<String>,
     /// `AutoNumberFormat`.
     pub auto_number: Option<String>,
+    /// Column that holds a money value in the organization's currency (`…_base`).
+    pub money_base: Option<usize>,
 }
 
 /// `RequiredLevel`.
@@ -275,6 +397,8 @@ pub enum DateBehaviour {
 pub struct LookupTargetDef {
     /// Logical name of the target table.
     pub table: String,
+    /// Index of the target table.
+    pub table_index: usize,
     /// `ReferencingEntityNavigationPropertyName`; case-sensitive.
     pub navigation: String,
     /// `SchemaName` of the relationship.

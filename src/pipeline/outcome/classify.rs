@@ -7,7 +7,8 @@ use crate::catalog::model::TableKind;
 use crate::client::attempt::{ApiReply, TokenFailure, TransportFailure};
 use crate::client::fault::{Fault, FaultCode, FaultShape, ItemFault};
 use crate::client::response::is_success;
-use crate::pipeline::outcome::faults::{self, FaultClass, ThrottleLimit};
+use crate::pipeline::outcome::faults::{self, FaultClass};
+use crate::record::throttle::Throttle;
 use crate::record::outcome::{FaultCategory, Operation, RowFault};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub enum Next {
     /// Close the identity's gate and send again afterwards.
     Throttled {
         /// Which limit.
-        limit: ThrottleLimit,
+        limit: Throttle,
         /// How long the service says to wait.
         retry_after: Option<Duration>,
     },
@@ -126,7 +127,7 @@ pub enum ItemNext {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pressure {
     /// A limit was hit.
-    Throttled(ThrottleLimit),
+    Throttled(Throttle),
     /// Requests got in each other's way: deadlocks, locks.
     Contention,
     /// The server was too slow or too busy.
@@ -186,7 +187,7 @@ fn of_failure(sent: &Sent, failure: &TransportFailure) -> Axes {
             401 => (Effect::None, Next::Unauthorized, None),
             413 => (Effect::None, Next::TooLarge, None),
             429 => {
-                let limit = ThrottleLimit::Other;
+                let limit = Throttle::Other;
                 let next = Next::Throttled { limit, retry_after: None };
                 (Effect::Unknown, next, Some(Pressure::Throttled(limit)))
             }
@@ -209,7 +210,7 @@ fn of_fault(sent: &Sent, fault: &Fault, retry_after: Option<Duration>) -> Axes {
         let results = item_results(sent.operation, items);
         if !results.is_empty() {
             let busy = results.iter().any(|r| r.next == ItemNext::Throttled);
-            let pressure = busy.then_some(Pressure::Throttled(ThrottleLimit::Other));
+            let pressure = busy.then_some(Pressure::Throttled(Throttle::Other));
             return (Effect::Applied, Next::ItemResults(results), pressure);
         }
     }
@@ -320,7 +321,7 @@ fn of_status(sent: &Sent, fault: &Fault, refused: Effect, retry_after: Option<Du
         401 => (Effect::None, Next::Unauthorized, None),
         413 => (refused, Next::TooLarge, None),
         429 => {
-            let limit = ThrottleLimit::Other;
+            let limit = Throttle::Other;
             let effect = if from_service { refused } else { Effect::Unknown };
             let next = Next::Throttled { limit, retry_after };
             (effect, next, Some(Pressure::Throttled(limit)))

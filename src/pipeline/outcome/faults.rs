@@ -5,43 +5,13 @@
 
 use crate::client::fault::FaultCode;
 use crate::record::outcome::FaultCategory;
-
-/// Which limit a throttled request ran into.
-///
-/// Source: `dataverse-web-api.md` §1.1.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ThrottleLimit {
-    /// Number of requests in the window.
-    Requests,
-    /// Combined execution time in the window.
-    Time,
-    /// Requests at once.
-    Concurrency,
-    /// Not told.
-    Other,
-}
-
-impl ThrottleLimit {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Requests, Self::Time, Self::Concurrency, Self::Other];
-
-    /// The word used in labels and messages.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Time => "execution_time",
-            Self::Concurrency => "concurrency",
-            Self::Other => "other",
-        }
-    }
-}
+use crate::record::throttle::Throttle;
 
 /// What a code asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultClass {
     /// A service-protection limit; nothing was done.
-    Throttled(ThrottleLimit),
+    Throttled(Throttle),
     /// The same request may succeed later.
     Transient {
         /// Fewer rows or fewer requests at once would help.
@@ -123,7 +93,7 @@ const fn transient(code: u32, name: &'static str, shrink: bool, rolled_back: boo
     fault(code, name, class, FaultCategory::Transient, true)
 }
 
-const fn throttled(code: u32, name: &'static str, limit: ThrottleLimit) -> KnownFault {
+const fn throttled(code: u32, name: &'static str, limit: Throttle) -> KnownFault {
     fault(code, name, FaultClass::Throttled(limit), FaultCategory::Transient, true)
 }
 
@@ -231,12 +201,12 @@ pub static KNOWN: &[KnownFault] = &[
     row(0x8006_089d, "many_found_by_key", Reference),
     row(0x8006_1005, "option_set_invalid", Value),
     transient(0x8007_1154, "concurrent_operation", false, true),
-    throttled(0x8007_2321, "throttled_execution_time", ThrottleLimit::Time),
-    throttled(0x8007_2322, "throttled_requests", ThrottleLimit::Requests),
+    throttled(0x8007_2321, "throttled_execution_time", Throttle::Time),
+    throttled(0x8007_2322, "throttled_requests", Throttle::Requests),
     transient(0x8007_2323, "sql_resource_limit", true, false),
     transient(0x8007_2324, "sql_workers", true, false),
     systemic(0x8007_2325, "storage_full", Other),
-    throttled(0x8007_2326, "throttled_concurrency", ThrottleLimit::Concurrency),
+    throttled(0x8007_2326, "throttled_concurrency", Throttle::Concurrency),
     systemic(0x8007_2491, "change_tracking_off", Other),
     row(0x8007_2553, "image_invalid", Value),
     systemic(0x8007_2560, "user_not_in_organization", Access),

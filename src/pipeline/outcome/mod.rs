@@ -2,3 +2,5 @@
 
 pub mod classify;
 pub mod faults;
+pub mod settle;
+pub mod tell;

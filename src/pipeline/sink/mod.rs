@@ -1,1 +1,4 @@
 //! Success and error files: projections of the ledger.
+
+pub mod file;
+pub mod format;

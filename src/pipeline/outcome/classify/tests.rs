@@ -64,9 +64,9 @@ fn nothing_was_sent() {
 #[test]
 fn throttles_were_not_applied_and_carry_the_wait() {
     for (code, limit) in [
-        ("0x80072321", ThrottleLimit::Time),
-        ("0x80072322", ThrottleLimit::Requests),
-        ("-2147015898", ThrottleLimit::Concurrency),
+        ("0x80072321", Throttle::Time),
+        ("0x80072322", Throttle::Requests),
+        ("-2147015898", Throttle::Concurrency),
     ] {
         for sent in [CREATE, ELASTIC] {
             let next = Next::Throttled { limit, retry_after: WAIT };
@@ -74,8 +74,8 @@ fn throttles_were_not_applied_and_carry_the_wait() {
             assert_eq!(coded(sent, 429, code), want);
         }
     }
-    let other = Next::Throttled { limit: ThrottleLimit::Other, retry_after: WAIT };
-    let pressure = Some(Pressure::Throttled(ThrottleLimit::Other));
+    let other = Next::Throttled { limit: Throttle::Other, retry_after: WAIT };
+    let pressure = Some(Pressure::Throttled(Throttle::Other));
     assert_eq!(coded(CREATE, 429, "0x12345678"), (Effect::None, other.clone(), pressure));
     let gateway = answered(CREATE, 429, "<html>slow down</html>");
     assert_eq!(gateway, (Effect::Unknown, other, pressure));
@@ -289,7 +289,7 @@ fn elastic_items_are_settled_one_by_one() {
     };
     let (effect, next, pressure) = answered(ELASTIC, 400, &body(details));
     assert_eq!(effect, Effect::Applied);
-    assert_eq!(pressure, Some(Pressure::Throttled(ThrottleLimit::Other)));
+    assert_eq!(pressure, Some(Pressure::Throttled(Throttle::Other)));
     let Next::ItemResults(items) = next else { panic!("{next:?}") };
     let got: Vec<_> = items.into_iter().map(|i| (i.index, i.status, i.next)).collect();
     assert_eq!(

@@ -1,0 +1,15 @@
+//! The wiring: the only place that knows all stages. Read in this order: `plan` (what is fixed for
+//! a load), `feed` (threads that read and convert), `intake` (rows become batches), `lane` (the
+//! loop), `work` (a batch and its requests), `landing` (what an answer leads to), `lines` (what is
+//! shown of settled rows), `whole` (all lanes of a job).
+
+pub mod plan;
+pub mod shared;
+pub mod staged;
+pub mod feed;
+mod intake;
+mod landing;
+mod lane;
+mod lines;
+pub mod whole;
+mod work;
