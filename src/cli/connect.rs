@@ -3,10 +3,10 @@
 //! writes to the environment.
 
 use crate::catalog::check::{self, Finding, Severity};
-use crate::catalog::fetch::{self, WhoAmI};
+use crate::catalog::fetch::{self, FetchRefused, WhoAmI};
 use crate::catalog::model::Catalog;
 use crate::cli::exit;
-use crate::client::attempt::{IdentityId, TokenFailure, TransportFailure};
+use crate::client::attempt::IdentityId;
 use crate::client::transport::HttpTransport;
 use crate::config::job::{Job, LookupBy, OrganizationLock, SourceFormat, TableLoad};
 use crate::pipeline::run::plan::{FileStyle, LoadPlan};
@@ -71,7 +71,7 @@ pub(super) async fn connect(job: &Job) -> Result<Connected, NotConnected> {
         });
     };
     let organization = first.organization;
-    let organization_name = fetch::organization_name(&*transport, IdentityId(0), timeout).await.ok();
+    let organization_name = first.unique_name.clone();
     compare(job, &identities, organization_name.as_deref())?;
     let wanted: BTreeSet<String> = job.tables.iter().map(|t| t.table.clone()).collect();
     let catalog = fetch::fetch(&*transport, IdentityId(0), &wanted, timeout)
@@ -86,13 +86,15 @@ pub(super) async fn connect(job: &Job) -> Result<Connected, NotConnected> {
     })
 }
 
-fn not_connected(identity: &str, url: &str, error: &fetch::FetchRefused) -> NotConnected {
-    let (code, exit) = match error.transport() {
-        Some(TransportFailure::Token(TokenFailure::Refused(_))) => ("DV0502", exit::AUTH),
-        Some(TransportFailure::Token(TokenFailure::Unreachable(_))) => ("DV0502", exit::AUTH),
-        Some(_) => ("DV0509", exit::AUTH),
-        None if error.is_access() => ("DV0502", exit::AUTH),
-        None => ("DV0509", exit::AUTH),
+fn not_connected(identity: &str, url: &str, error: &FetchRefused) -> NotConnected {
+    let (code, exit) = match error {
+        FetchRefused::UnknownTable { .. } | FetchRefused::NotLoadable(_) => ("DV0101", exit::USAGE),
+        FetchRefused::Token { .. }
+        | FetchRefused::Unauthorized { .. }
+        | FetchRefused::Refused { .. } => ("DV0502", exit::AUTH),
+        FetchRefused::Unreachable { .. }
+        | FetchRefused::Busy { .. }
+        | FetchRefused::Unreadable { .. } => ("DV0509", exit::AUTH),
     };
     NotConnected { code, message: format!("identity {identity} at {url}: {error}"), exit }
 }

@@ -11,7 +11,8 @@ use crate::pipeline::ledger::fingerprint::{Belongs, LoadBelongs};
 use crate::pipeline::ledger::{Ledger, LedgerOptions, OpenRefused};
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::{RunSettings, Shared};
-use crate::pipeline::run::whole::{self, RunEnd};
+use crate::pipeline::run::leftover;
+use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
 use crate::pipeline::send::identity::IdentityPool;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
 use crate::record::outcome::RowState;
@@ -40,7 +41,7 @@ pub(super) struct Outcome {
     /// Success and error file of each load.
     pub(super) files: Vec<Option<(PathBuf, PathBuf)>>,
     /// Rows left, of loads that did not end.
-    pub(super) unprocessed: Vec<Option<PathBuf>>,
+    pub(super) unprocessed: Vec<Option<(PathBuf, u64)>>,
     pub(super) signal: Option<Came>,
     pub(super) metrics_address: Option<SocketAddr>,
     pub(super) organization: String,
@@ -51,7 +52,7 @@ pub(super) struct Outcome {
 pub(super) enum NotBegun {
     #[error("{0}")]
     NotConnected(#[from] NotConnected),
-    #[error("{}: {0}", .0.code())]
+    #[error("{code}: {0}", code = .0.code())]
     Ledger(#[from] OpenRefused),
     #[error("{0}")]
     Sinks(#[from] SinksRefused),
@@ -118,7 +119,7 @@ pub(super) async fn load(
         &job.sink_folder,
         sink_files(&plans),
         &marks,
-        queue,
+        queue.clone(),
         ledger.clone(),
         Arc::new(move |table, counts: &[(RowState, u64)]| {
             let load = counted.load(table);
@@ -152,13 +153,15 @@ pub(super) async fn load(
     });
     let server =
         ControlServer::start(Arc::clone(&controlled), job.listen, &job.ledger_folder).await?;
-    if let Some(address) = server.address {
+    let metrics_address = server.address;
+    if let Some(address) = metrics_address {
         tracing::info!("metrics at http://{address}/metrics, state at http://{address}/status");
     }
     let hints: Vec<Option<u32>> = connected.identities.iter().map(|who| who.dop_hint).collect();
     let shared = Arc::new(Shared::new(
         Arc::clone(&connected.transport),
         ledger.clone(),
+        queue,
         Arc::clone(&meters),
         steering.clone(),
         Budget::new(job.memory_budget_bytes),
@@ -179,17 +182,45 @@ pub(super) async fn load(
     controlled.ready.store(false, Ordering::Release);
     drop(server);
     let files = plans.iter().map(|plan| sinks.paths(plan.table)).collect();
+    let unprocessed = leftovers(job, args, &plans, &end);
     Ok(Outcome {
         end,
         meters,
         elapsed: clock::now().saturating_since(started),
         settled_before,
         files,
-        unprocessed: Vec::new(),
+        unprocessed,
         signal,
-        metrics_address: job.listen,
+        metrics_address,
         organization,
     })
+}
+
+/// Writes down what an ended run left, and takes away what an earlier one had left.
+fn leftovers(
+    job: &Job,
+    args: &LoadArgs,
+    plans: &[Arc<LoadPlan>],
+    end: &RunEnd,
+) -> Vec<Option<(PathBuf, u64)>> {
+    plans
+        .iter()
+        .zip(&end.loads)
+        .zip(&end.staged)
+        .map(|((plan, lane), staged)| {
+            if args.watch || matches!(lane, Ok(LaneEnd::Done) | Err(LaneFailed::Source(_))) {
+                leftover::remove(&job.sink_folder, plan);
+                return None;
+            }
+            match leftover::write(&job.sink_folder, plan, &staged.read()) {
+                Ok(written) => Some(written),
+                Err(error) => {
+                    tracing::warn!(load = %plan.spec.name, %error, "no unprocessed file");
+                    None
+                }
+            }
+        })
+        .collect()
 }
 
 fn settings(job: &Job, args: &LoadArgs) -> RunSettings {

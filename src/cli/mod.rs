@@ -1,6 +1,14 @@
 //! The command line: what was typed, what it means, what is printed.
 
 pub mod args;
+mod check;
+mod connect;
 pub mod exit;
 pub mod explain;
+mod load;
 pub mod report;
+mod run;
+mod steer;
+mod summary;
+
+pub use run::main;

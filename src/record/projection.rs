@@ -73,6 +73,8 @@ pub enum SinkWork {
     Durable(LedgerPosition, Projection),
     /// Header of a load's error file, once known; used when that file is empty.
     ErrorHeader(TableId, Vec<u8>),
+    /// The lines of earlier runs that a load's files lacked were written; marks may be set again.
+    CaughtUp(TableId),
     /// Write, sync and mark everything before this, then answer.
     Flush(tokio::sync::oneshot::Sender<Result<Vec<SinkMark>, String>>),
     /// End.
@@ -137,6 +139,12 @@ impl ProjectionQueue {
         state.work.pop_front()
     }
 
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.state.lock().work.is_empty()
+    }
+
     /// Says that `bytes` of lines taken were written.
     pub fn written(&self, bytes: usize) {
         let mut state = self.0.state.lock();
@@ -158,7 +166,7 @@ impl SinkWork {
             Self::Durable(_, projection) => {
                 projection.lines.iter().map(|l| l.success.len() + l.errors.len()).sum()
             }
-            Self::ErrorHeader(..) | Self::Flush(_) | Self::Stop => 0,
+            Self::ErrorHeader(..) | Self::CaughtUp(_) | Self::Flush(_) | Self::Stop => 0,
         }
     }
 }

@@ -150,7 +150,19 @@ impl Ledger {
         Self::open_in(Arc::new(files), belongs, options, start, Some(lock))
     }
 
-    pub(super) fn open_in(
+    /// As [`Ledger::open`] on any storage and without a lock: for simulations.
+    ///
+    /// # Errors
+    /// See [`OpenRefused`].
+    pub fn open_on(
+        files: Arc<dyn Storage>,
+        belongs: &Belongs,
+        options: LedgerOptions,
+    ) -> Result<(Self, Recovery), OpenRefused> {
+        Self::open_in(files, belongs, options, this_start(), None)
+    }
+
+    fn open_in(
         files: Arc<dyn Storage>,
         belongs: &Belongs,
         options: LedgerOptions,

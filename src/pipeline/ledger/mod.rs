@@ -4,17 +4,17 @@
 //!
 //! Source: `delivery-guarantees.md` §5.
 
-mod codec;
+pub mod codec;
 pub mod fingerprint;
-mod frame;
+pub mod frame;
 pub mod journal;
-mod lock;
+pub mod lock;
 pub mod ranges;
 pub mod record;
 pub mod recover;
-mod segments;
+pub mod segments;
 pub mod states;
-mod storage;
+pub mod storage;
 mod writer;
 
 pub use journal::{Ledger, LedgerFailed, LedgerHealth, LedgerOptions, OpenRefused, Ticket};

@@ -320,13 +320,6 @@ impl ReadBack {
             }
         }
     }
-
-    /// End of the last complete group.
-    #[must_use]
-    pub fn position(&self) -> LedgerPosition {
-        let end = self.end.as_ref();
-        LedgerPosition(end.map_or(0, |end| end.base + end.used - HEADER_BYTES as u64))
-    }
 }
 
 fn zero_fill(file: &mut dyn StoredFile, from: u64, to: u64) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use super::fingerprint::{Belongs, BelongsElsewhere, FileFingerprint, LoadBelongs};
 use super::journal::{Ledger, LedgerHealth, LedgerOptions, OpenRefused};
 use super::ranges::{OrdinalRanges, OrdinalRun};
-use super::record::{EpochRecord, Intent, LedgerRecord, Outcome, PartitionRecord, RowFail};
+use super::record::{Intent, LedgerRecord, Outcome, PartitionRecord, RowFail};
 use super::recover::Recovery;
 use super::states::Standing;
 use super::storage::Storage;
@@ -41,9 +41,7 @@ fn open_with(
     storage: &MemoryStorage,
     options: LedgerOptions,
 ) -> Result<(Ledger, Recovery), OpenRefused> {
-    let start =
-        EpochRecord { epoch: 0, pid: 1, host: "h".into(), boot_id: "b".into(), at_ms: 1000 };
-    Ledger::open_in(Arc::new(storage.clone()), &belongs(), options, start, None)
+    Ledger::open_on(Arc::new(storage.clone()), &belongs(), options)
 }
 
 fn partition() -> LedgerRecord {
@@ -324,8 +322,7 @@ fn damage_in_an_earlier_segment_is_not_skipped() {
 fn a_ledger_of_something_else_is_refused() {
     let storage = filled(1);
     let other = Belongs { spec_hash: 9, ..belongs() };
-    let start = EpochRecord { epoch: 0, pid: 1, host: "h".into(), boot_id: "b".into(), at_ms: 1 };
-    let refused = Ledger::open_in(Arc::new(storage), &other, options(), start, None);
+    let refused = Ledger::open_on(Arc::new(storage), &other, options());
     let refused = refused.map(drop).unwrap_err();
     assert_eq!(refused.code(), "DV0402");
     assert!(matches!(

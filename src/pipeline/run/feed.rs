@@ -68,6 +68,8 @@ enum Step {
 /// What the threads of one load need.
 pub(super) struct Feed {
     pub(super) plan: Arc<LoadPlan>,
+    /// What is remembered of the load's own rows.
+    pub(super) staged: SharedStaged,
     /// All loads of the job.
     pub(super) loads: Arc<[TableLoad]>,
     pub(super) catalog: Arc<Catalog>,
@@ -157,6 +159,7 @@ impl Reader {
         for (index, info) in known.iter().enumerate() {
             let path = PathBuf::from(&info.path);
             let partition = partition(index)?;
+            self.feed.staged.write().files.push(path.clone());
             if !path.exists() && info.records.is_some() && self.feed.watch.is_some() {
                 // A finished file that was taken away; its rows are in the ledger.
                 tracing::info!(file = %info.path, "was loaded before and is gone; passed over");
@@ -175,8 +178,9 @@ impl Reader {
             for path in &new {
                 self.wait_for_parents()?;
                 let partition = partition(paths.len())?;
-                self.read_file(path, partition, None)?;
+                self.feed.staged.write().files.push(path.clone());
                 paths.push(path.clone());
+                self.read_file(path, partition, None)?;
                 said_idle = false;
             }
             if !new.is_empty() {

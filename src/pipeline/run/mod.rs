@@ -1,7 +1,7 @@
 //! The wiring: the only place that knows all stages. Read in this order: `plan` (what is fixed for
 //! a load), `feed` (threads that read and convert), `intake` (rows become batches), `lane` (the
 //! loop), `work` (a batch and its requests), `landing` (what an answer leads to), `lines` (what is
-//! shown of settled rows), `whole` (all lanes of a job).
+//! shown of settled rows), `whole` (all lanes of a job), `leftover` (rows an ended run never sent).
 
 pub mod plan;
 pub mod shared;
@@ -10,6 +10,7 @@ pub mod feed;
 mod intake;
 mod landing;
 mod lane;
+pub mod leftover;
 mod lines;
 pub mod whole;
 mod work;

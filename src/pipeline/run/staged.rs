@@ -9,6 +9,7 @@ use crate::record::pinned::PinnedIds;
 use crate::record::staged::{Found, StagedRows};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use std::path::PathBuf;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ pub struct Staged {
     pub keys: KeyMap,
     /// State of every row.
     pub states: RowStates,
+    /// Files by partition, as far as they were opened.
+    pub files: Vec<PathBuf>,
     /// Ids that cannot be computed from the row's number.
     pub ids: HashMap<Ordinal, Uuid>,
     rule: IdRule,
@@ -33,7 +36,14 @@ impl Staged {
     /// Begins with the states the ledger knows.
     #[must_use]
     pub fn new(rule: IdRule, pinned: PinnedIds, states: RowStates) -> Self {
-        Self { keys: KeyMap::default(), states, ids: HashMap::new(), rule, pinned }
+        Self {
+            keys: KeyMap::default(),
+            states,
+            files: Vec::new(),
+            ids: HashMap::new(),
+            rule,
+            pinned,
+        }
     }
 
     /// The id of a row that reached a good end.

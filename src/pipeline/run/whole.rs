@@ -28,6 +28,8 @@ const GAUGE: Duration = Duration::from_millis(500);
 pub struct RunEnd {
     /// By load.
     pub loads: Vec<Result<LaneEnd, LaneFailed>>,
+    /// What is remembered of each load's rows.
+    pub staged: Vec<SharedStaged>,
     /// Why the files are incomplete, if they are.
     pub sinks: Option<String>,
 }
@@ -70,6 +72,7 @@ pub async fn run<T: Transport>(
             .collect();
         let feed = Feed {
             plan: Arc::clone(plan),
+            staged: Arc::clone(&staged[index]),
             loads: Arc::clone(&loads),
             catalog: Arc::clone(&catalog),
             partitions: known.partitions.clone(),
@@ -133,9 +136,9 @@ pub async fn run<T: Transport>(
             })
         })
         .collect();
-    let end = RunEnd { loads, sinks };
+    let end = RunEnd { loads, staged, sinks };
     if end.is_complete() {
-        close(&shared, &staged).await;
+        close(&shared, &end.staged).await;
     }
     end
 }
