@@ -1,3 +1,5 @@
+//! Catalogs from canned answers in the documented shapes.
+
 use super::*;
 use crate::catalog::model::{Choice, DateBehavior, LookupTarget, Required, StatusChoice};
 use crate::client::attempt::ReplyHeaders;

@@ -262,7 +262,7 @@ mod tests {
                 format!("{certificate_pem}{}", key_pem.replace("PRIVATE", "ENCRYPTED PRIVATE")),
                 "openssl pkey",
             ),
-            (format!("{certificate_pem}{}", key_pem.replace("MII", "XXX")), "RSA"),
+            (format!("{certificate_pem}{}", key_pem.replace("MII", "AAA")), "RSA"),
         ] {
             let refused = assertion(&SecretString::from(pem), "e", "app", "j", now).unwrap_err();
             assert!(refused.contains(word), "{refused}");

@@ -1,3 +1,5 @@
+//! Cells against a token endpoint on loopback.
+
 use super::*;
 use crate::client::test_server::{Act, TestServer, answer, token_answer};
 use crate::client::transport::{Proxies, http_client, origin};

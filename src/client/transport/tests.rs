@@ -1,3 +1,5 @@
+//! The wire against servers that cut, stall, pack and encrypt.
+
 use super::*;
 use crate::client::request;
 use crate::client::test_server::{Act, TestServer, answer, token_answer};

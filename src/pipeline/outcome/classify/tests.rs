@@ -1,3 +1,5 @@
+//! Verdicts, row by row of the reference and by property.
+
 use super::*;
 use crate::client::attempt::ReplyHeaders;
 use crate::pipeline::outcome::faults::KNOWN;
