@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 mod connect;
+pub mod demo;
 pub mod exit;
 pub mod explain;
 mod load;

@@ -118,7 +118,6 @@ pub(super) fn rules_fit(case: &Case<'_>, out: &mut Report<'_>) {
         };
         let unfit = [
             (mapping.truncate && !is_text, "truncate", "text"),
-            (mapping.choice != ChoiceRule::Auto && !is_choice, "choice", "choice"),
             (mapping.date_format.is_some() && behavior.is_none(), "date_format", "date"),
             (
                 mapping.time_zone.is_some() && behavior != Some(DateBehavior::UserLocal),
@@ -129,8 +128,12 @@ pub(super) fn rules_fit(case: &Case<'_>, out: &mut Report<'_>) {
         for (is_unfit, rule, kind) in unfit {
             if is_unfit {
                 let message = format!("`{rule}` means nothing here: this is no {kind} column");
-                out.warning("DV0124", name, message, format!("leave `{rule}` out"));
+                out.error("DV0124", name, message, format!("leave `{rule}` out"));
             }
+        }
+        if mapping.choice != ChoiceRule::Auto && !is_choice {
+            let message = "`choice` means nothing here: this is no choice column".to_owned();
+            out.warning("DV0124", name, message, "leave `choice` out");
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) fn lookups(case: &Case<'_>, out: &mut Report<'_>) {
         let name = mapping.target.as_str();
         match (&column.kind, &mapping.lookup) {
             (ColumnKind::Lookup(targets), Some(rule)) => lookup(case, mapping, targets, rule, out),
+            // One target, and nothing said: values are GUIDs.
+            (ColumnKind::Lookup(targets), None) if targets.len() == 1 => {}
             (ColumnKind::Lookup(targets), None) => {
                 let message = format!("`{name}` is a lookup, and how its row is found is not said");
                 let table = targets.first().map_or("account", |t| t.table.as_str());
@@ -83,12 +85,15 @@ fn target_table(case: &Case<'_>, mapping: &ColumnMapping, via: &LookupVia, out: 
             ColumnKind::Text { .. }
                 | ColumnKind::Integer { .. }
                 | ColumnKind::BigInt
+                | ColumnKind::Decimal { .. }
+                | ColumnKind::DateTime(_)
+                | ColumnKind::Choice(_)
                 | ColumnKind::Guid
         )
     });
     if !fits {
         let message = format!(
-            "key `{}` is over `{column}`, which is no text, whole number or GUID",
+            "key `{}` is over `{column}`, which has a type no key value can be written for",
             key.name
         );
         out.error("DV0114", name, message, "use another key, or GUIDs");

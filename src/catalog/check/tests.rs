@@ -248,7 +248,8 @@ fn lookups() {
     assert_eq!(parent("table = \"account\", key = \"slowkey\""), ["DV0112 parentaccountid"]);
     assert_eq!(parent("table = \"account\", key = \"pairkey\""), ["DV0114 parentaccountid"]);
     assert_eq!(parent("table = \"account\", key = \"moneykey\""), ["DV0114 parentaccountid"]);
-    assert_eq!(of_account("parentaccountid = \"P\""), ["DV0109 parentaccountid"]);
+    assert_eq!(of_account("parentaccountid = \"P\""), Vec::<String>::new());
+    assert_eq!(of_account("ownerid = \"O\""), ["DV0109 ownerid"]);
     assert_eq!(
         of_account("name = { from = \"P\", lookup = { table = \"account\", id = true } }"),
         ["DV0109 name"]

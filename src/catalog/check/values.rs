@@ -74,7 +74,7 @@ fn fits(kind: &ColumnKind, text: &str, mapping: &ColumnMapping) -> Result<(), St
             Err(_) => Err("not a number".to_owned()),
         },
         ColumnKind::Boolean { true_label, false_label } => {
-            let words = ["true", "false", "yes", "no", "1", "0", true_label, false_label];
+            let words = ["true", "false", "yes", "no", "y", "n", "1", "0", true_label, false_label];
             if words.iter().any(|w| w.eq_ignore_ascii_case(text.trim())) {
                 return Ok(());
             }
