@@ -359,7 +359,7 @@ pub(super) fn settle(
 }
 
 pub(super) fn illegal(error: impl std::fmt::Display) -> LaneFailed {
-    LaneFailed::Invariant { code: "DV0408", detail: error.to_string() }
+    LaneFailed::Invariant { code: "DV0499", detail: error.to_string() }
 }
 
 /// Whether an operation makes rows.

@@ -509,7 +509,7 @@ async fn ready_chunk(
 ) -> Result<Prepared, LaneFailed> {
     match converting {
         Some(receiver) => receiver.await.map_err(|_| LaneFailed::Invariant {
-            code: "DV0408",
+            code: "DV0499",
             detail: "a chunk's conversion ended with a panic; its rows are not settled".to_owned(),
         }),
         None => std::future::pending().await,

@@ -130,7 +130,7 @@ pub async fn run<T: Transport>(
         .map(|end| {
             end.unwrap_or_else(|| {
                 Err(LaneFailed::Invariant {
-                    code: "DV0408",
+                    code: "DV0499",
                     detail: "the lane ended with a panic; its open rows stay in doubt".to_owned(),
                 })
             })
