@@ -67,7 +67,7 @@ impl Model {
         }
         let rows = &mut self.store.tables[table].rows;
         let place = rows.len();
-        rows.push(Some(Row { id, version: self.version, values }));
+        rows.push(Some(Row { id, version: self.version, values: values.into() }));
         attach(def, &mut self.store, table, place);
         self.journal.push(Undo::Inserted { table, place });
         Ok(place)
@@ -278,7 +278,8 @@ fn swap(
             count(references, &row.values[*column], false);
             count(references, value, true);
         }
-        std::mem::swap(&mut row.values[*column], value);
+        let new = std::mem::replace(value, Value::Null);
+        *value = row.values.replace(*column, new);
     }
     for &k in &touched {
         if let Some(text) = key_text(&def.keys[k], |c| &row.values[c]) {
