@@ -187,12 +187,12 @@ fn attach(def: &TableDef, store: &mut Store, table: usize, place: usize) {
     let rows = &mut tables[table];
     let Some(row) = rows.rows[place].as_ref() else { return };
     rows.live += 1;
-    if def.is_intersect {
-        if let (Value::Guid(one), Value::Guid(other)) = (&row.values[1], &row.values[2]) {
-            rows.by_pair.insert((*one, *other), place);
-            *references.entry(*one).or_default() += 1;
-            *references.entry(*other).or_default() += 1;
-        }
+    if let (true, Value::Guid(one), Value::Guid(other)) =
+        (def.is_intersect, &row.values[1], &row.values[2])
+    {
+        rows.by_pair.insert((*one, *other), place);
+        *references.entry(*one).or_default() += 1;
+        *references.entry(*other).or_default() += 1;
     }
     match def.standing.partition.map(|c| &row.values[c]) {
         Some(Value::Text(partition)) => {
@@ -220,12 +220,12 @@ fn detach(def: &TableDef, store: &mut Store, table: usize, place: usize) {
     let rows = &mut tables[table];
     let Some(row) = rows.rows[place].as_ref() else { return };
     rows.live -= 1;
-    if def.is_intersect {
-        if let (Value::Guid(one), Value::Guid(other)) = (&row.values[1], &row.values[2]) {
-            rows.by_pair.remove(&(*one, *other));
-            count(references, &Value::Reference(0, *one), false);
-            count(references, &Value::Reference(0, *other), false);
-        }
+    if let (true, Value::Guid(one), Value::Guid(other)) =
+        (def.is_intersect, &row.values[1], &row.values[2])
+    {
+        rows.by_pair.remove(&(*one, *other));
+        count(references, &Value::Reference(0, *one), false);
+        count(references, &Value::Reference(0, *other), false);
     }
     match def.standing.partition.map(|c| &row.values[c]) {
         Some(Value::Text(partition)) => {

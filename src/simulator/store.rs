@@ -69,10 +69,10 @@ impl RowValues {
 
 impl From<Vec<Value>> for RowValues {
     fn from(dense: Vec<Value>) -> Self {
-        let kept = dense.iter().filter(|value| **value != Value::Null).count();
+        let kept = dense.iter().filter(|value| !matches!(value, Value::Null)).count();
         let mut out = Self { columns: Vec::with_capacity(kept), values: Vec::with_capacity(kept) };
         for (column, value) in (0u16..).zip(dense) {
-            if value != Value::Null {
+            if !matches!(value, Value::Null) {
                 out.columns.push(column);
                 out.values.push(value);
             }
