@@ -3,6 +3,7 @@
 //!
 //! Source: `dataverse-web-api.md` §4.4, §4.5.
 
+use super::buffer::RowBuffer;
 use super::cell::Cell;
 use super::convert::{Converter, guid};
 use super::literal::write_text_literal;
@@ -41,7 +42,7 @@ impl KeyValue {
     }
 
     /// Appends the literal: texts quoted, everything else bare.
-    pub(super) fn write(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    pub(super) fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         let start = out.len();
         if let Converter::Text(rule) = &self.converter {
             let text = cell.scalar()?;
@@ -53,9 +54,9 @@ impl KeyValue {
             return write_text_literal(text, out);
         }
         self.converter.write(cell, out)?;
-        if out[start] == b'"' {
+        if out.as_slice()[start] == b'"' {
             out.remove(start);
-            out.pop();
+            out.truncate(out.len() - 1);
         }
         Ok(())
     }
@@ -155,7 +156,7 @@ impl LookupOp {
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         self.find(text, table, staged, out, true)
     }
@@ -166,7 +167,7 @@ impl LookupOp {
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         self.find(text, table, staged, out, false)
     }
@@ -176,7 +177,7 @@ impl LookupOp {
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
         member: bool,
     ) -> Read {
         let mut refused = None;
@@ -278,7 +279,7 @@ impl By {
         }
     }
 
-    fn write(&self, text: &[u8], staged: &dyn StagedRows, out: &mut Vec<u8>) -> Read<Way> {
+    fn write(&self, text: &[u8], staged: &dyn StagedRows, out: &mut RowBuffer) -> Read<Way> {
         match self {
             Self::Id => out.extend_from_slice(&guid::read(text)?),
             Self::Key { prefix, value } => {

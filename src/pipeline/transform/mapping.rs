@@ -2,8 +2,10 @@
 //! rows. Everything that can be decided once is decided here: names, prefixes, constants,
 //! defaults, and whether the mapping can work at all.
 
+use super::buffer::RowBuffer;
 use super::cell::Cell;
 use super::convert::Converter;
+use super::convert::text::TextRule;
 use super::lookup::{KeyValue, LookupOp};
 use super::refusal::Read;
 use crate::catalog::model::{Catalog, Column, ColumnKind, Required, Table};
@@ -78,6 +80,8 @@ pub(super) struct ColumnOp {
 
 #[derive(Clone, Debug)]
 pub(super) enum ValueOp {
+    /// `"name":"`, the text, and a quote: most columns of most tables.
+    Text { prefix: Vec<u8>, rule: TextRule },
     /// `"name":` and the value.
     Plain { prefix: Vec<u8>, converter: Converter },
     /// The whole member; slot of the type column.
@@ -192,6 +196,13 @@ impl RowProgram {
             Some(program) if compiler.findings.is_empty() => Ok(program),
             _ => Err(compiler.findings),
         }
+    }
+}
+
+impl RowProgram {
+    /// Bytes of members a row has besides its values; an estimate that is rarely too low.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        self.constants.len() + self.columns.iter().map(|c| c.value.fixed_bytes()).sum::<usize>()
     }
 }
 
@@ -337,8 +348,13 @@ impl Compiler<'_> {
             None => {
                 let prefix = format!("\"{}\":", mapping.target).into_bytes();
                 let null = [&prefix[..], b"null"].concat();
-                let converter = Converter::new(&column.kind, mapping)?;
-                (ValueOp::Plain { prefix, converter }, null)
+                let value = match Converter::new(&column.kind, mapping)? {
+                    Converter::Text(rule) => {
+                        ValueOp::Text { prefix: [&prefix[..], b"\""].concat(), rule }
+                    }
+                    converter => ValueOp::Plain { prefix, converter },
+                };
+                (value, null)
             }
         };
         null.push(b',');
@@ -350,11 +366,11 @@ impl Compiler<'_> {
                 if value.needs_staged() {
                     return Ok(Default::Text(text.as_bytes().into()));
                 }
-                let mut member = Vec::new();
+                let mut member = RowBuffer::default();
                 value
                     .write(Cell::text(text.as_bytes()), None, &NothingStaged, &mut member)
                     .map_err(|r| format!("default: {}", r.text))?;
-                Ok::<_, String>(Default::Member(member))
+                Ok::<_, String>(Default::Member(member.as_slice().to_vec()))
             })
             .transpose()?;
         let required = column.required == Required::System && !has_server_default(&column);
@@ -412,6 +428,11 @@ impl ValueOp {
 
     pub(super) fn is_empty(&self, cell: Cell<'_>) -> bool {
         match self {
+            Self::Text { .. } => match cell {
+                Cell::Absent | Cell::Null => true,
+                Cell::Text { bytes, .. } => bytes.is_empty(),
+                Cell::Number(_) | Cell::Bool(_) | Cell::Composite(_) => false,
+            },
             Self::Plain { converter, .. } => converter.is_empty(cell),
             Self::Lookup { .. } => match cell {
                 Cell::Absent | Cell::Null => true,
@@ -421,15 +442,28 @@ impl ValueOp {
         }
     }
 
+    /// Bytes it adds to each row besides the value.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        match self {
+            Self::Text { prefix, .. } | Self::Plain { prefix, .. } => prefix.len() + 3,
+            Self::Lookup { op, .. } => op.null.len() + 32,
+        }
+    }
+
     /// Appends the member and a comma. `cell` is not empty; `table` is the type column's value.
+    #[inline]
     pub(super) fn write(
         &self,
         cell: Cell<'_>,
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         match self {
+            Self::Text { prefix, rule } => {
+                out.extend_from_slice(prefix);
+                return rule.write_inner(cell, b"\",", out);
+            }
             Self::Plain { prefix, converter } => {
                 out.extend_from_slice(prefix);
                 converter.write(cell, out)?;
@@ -457,9 +491,9 @@ impl ColumnOp {
                 (_, None) => Vec::new(),
             }));
         }
-        let mut member = Vec::new();
+        let mut member = RowBuffer::default();
         Some(match self.value.write(cell, None, &NothingStaged, &mut member) {
-            Ok(()) => Ok(member),
+            Ok(()) => Ok(member.as_slice().to_vec()),
             Err(refusal) => Err(format!("constant: {}", refusal.text)),
         })
     }

@@ -9,6 +9,7 @@ pub mod guid;
 pub mod number;
 pub mod text;
 
+use super::buffer::RowBuffer;
 use super::cell::{Cell, trim};
 use super::refusal::{Read, Refusal, shown};
 use crate::catalog::model::ColumnKind;
@@ -70,7 +71,7 @@ impl Converter {
             | ColumnKind::Money { min, max, precision } => {
                 Self::Decimal(DecimalRule::new(min, max, *precision)?)
             }
-            ColumnKind::Double { min, max } => Self::Double(DoubleRule { min: *min, max: *max }),
+            ColumnKind::Double { min, max } => Self::Double(DoubleRule::new(*min, *max)),
             ColumnKind::Boolean { true_label, false_label } => {
                 Self::Boolean(BooleanRule::new(true_label, false_label))
             }
@@ -120,7 +121,8 @@ impl Converter {
     ///
     /// # Errors
     /// Why the value does not fit.
-    pub fn write(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         match self {
             Self::Text(rule) => rule.write(cell, out),
             Self::Integer(rule) => rule.write(cell.scalar()?, out),
@@ -159,7 +161,7 @@ impl Converter {
 }
 
 /// A JSON string of bytes that need no escapes.
-fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+fn write_plain(text: &[u8], out: &mut RowBuffer) {
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');
