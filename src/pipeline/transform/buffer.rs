@@ -56,6 +56,18 @@ impl RowBuffer {
         }
     }
 
+    /// Appends `fixed`.
+    #[inline]
+    pub fn extend_fixed(&mut self, fixed: &Fixed) {
+        match self.room.get_mut(self.len..).and_then(|r| r.first_chunk_mut::<SHORT_MAX>()) {
+            Some(room) if fixed.len <= SHORT_MAX => {
+                *room = fixed.block;
+                self.len += fixed.len;
+            }
+            _ => self.grow(fixed.as_slice()),
+        }
+    }
+
     /// Appends `piece`.
     #[inline]
     pub fn extend_from_slice(&mut self, piece: &[u8]) {
@@ -92,6 +104,36 @@ impl RowBuffer {
     }
 }
 
+/// Text that stands in many rows, kept so that it is copied as one block.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    block: [u8; SHORT_MAX],
+    len: usize,
+    /// The whole text when it is too long for a block.
+    long: Vec<u8>,
+}
+
+impl Fixed {
+    /// Of `text`.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
+        let mut block = [0; SHORT_MAX];
+        match block.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text);
+                Self { block, len: text.len(), long: Vec::new() }
+            }
+            None => Self { block, len: usize::MAX, long: text.to_vec() },
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.block.get(..self.len).unwrap_or(&self.long)
+    }
+}
+
 /// Copies the first and the last `B` bytes of `piece`, which together are all of it.
 #[inline]
 fn ends<const B: usize>(piece: &[u8], room: &mut [u8; SHORT_MAX]) {
@@ -118,6 +160,8 @@ mod tests {
                 model.extend_from_slice(&piece);
                 buffer.push(7);
                 model.push(7);
+                buffer.extend_fixed(&Fixed::new(&piece));
+                model.extend_from_slice(&piece);
                 if cut {
                     buffer.truncate(model.len() / 2);
                     model.truncate(model.len() / 2);

@@ -2,7 +2,7 @@
 //! rows. Everything that can be decided once is decided here: names, prefixes, constants,
 //! defaults, and whether the mapping can work at all.
 
-use super::buffer::RowBuffer;
+use super::buffer::{Fixed, RowBuffer};
 use super::cell::Cell;
 use super::convert::Converter;
 use super::convert::text::TextRule;
@@ -43,7 +43,7 @@ pub struct RowProgram {
     pub(super) key_name: String,
     /// Slot of the row id, and its source column.
     pub(super) id: Option<(usize, String)>,
-    /// Members equal in all rows, each followed by a comma.
+    /// Members equal in all rows, each behind a comma.
     pub(super) constants: Vec<u8>,
     pub(super) columns: Vec<ColumnOp>,
     pub(super) address: Vec<AddressOp>,
@@ -80,10 +80,10 @@ pub(super) struct ColumnOp {
 
 #[derive(Clone, Debug)]
 pub(super) enum ValueOp {
-    /// `"name":"`, the text, and a quote: most columns of most tables.
-    Text { prefix: Vec<u8>, rule: TextRule },
-    /// `"name":` and the value.
-    Plain { prefix: Vec<u8>, converter: Converter },
+    /// `,"name":"`, the text, and a quote: most columns of most tables.
+    Text { prefix: Fixed, rule: TextRule },
+    /// `,"name":` and the value.
+    Plain { prefix: Fixed, converter: Converter },
     /// The whole member; slot of the type column.
     Lookup { op: LookupOp, table: Option<usize> },
 }
@@ -339,25 +339,24 @@ impl Compiler<'_> {
 
     fn column(&mut self, mapping: &ColumnMapping) -> Result<ColumnOp, String> {
         let column = self.writable(mapping)?.clone();
-        let (value, mut null) = match self.lookup(mapping, &column) {
+        let (value, null) = match self.lookup(mapping, &column) {
             Some(op) => {
                 let op = op?;
                 let null = op.null.clone().into_bytes();
                 (ValueOp::Lookup { op, table: self.slots.table_slot(mapping)? }, null)
             }
             None => {
-                let prefix = format!("\"{}\":", mapping.target).into_bytes();
+                let prefix = format!(",\"{}\":", mapping.target).into_bytes();
                 let null = [&prefix[..], b"null"].concat();
                 let value = match Converter::new(&column.kind, mapping)? {
                     Converter::Text(rule) => {
-                        ValueOp::Text { prefix: [&prefix[..], b"\""].concat(), rule }
+                        ValueOp::Text { prefix: Fixed::new(&[&prefix[..], b"\""].concat()), rule }
                     }
-                    converter => ValueOp::Plain { prefix, converter },
+                    converter => ValueOp::Plain { prefix: Fixed::new(&prefix), converter },
                 };
                 (value, null)
             }
         };
-        null.push(b',');
         let default = mapping
             .default
             .as_ref()
@@ -445,12 +444,12 @@ impl ValueOp {
     /// Bytes it adds to each row besides the value.
     pub(super) fn fixed_bytes(&self) -> usize {
         match self {
-            Self::Text { prefix, .. } | Self::Plain { prefix, .. } => prefix.len() + 3,
+            Self::Text { prefix, .. } | Self::Plain { prefix, .. } => prefix.as_slice().len() + 2,
             Self::Lookup { op, .. } => op.null.len() + 32,
         }
     }
 
-    /// Appends the member and a comma. `cell` is not empty; `table` is the type column's value.
+    /// Appends a comma and the member. `cell` is not empty; `table` is the type column's value.
     #[inline]
     pub(super) fn write(
         &self,
@@ -461,17 +460,15 @@ impl ValueOp {
     ) -> Read {
         match self {
             Self::Text { prefix, rule } => {
-                out.extend_from_slice(prefix);
-                return rule.write_inner(cell, b"\",", out);
+                out.extend_fixed(prefix);
+                rule.write_inner(cell, out)
             }
             Self::Plain { prefix, converter } => {
-                out.extend_from_slice(prefix);
-                converter.write(cell, out)?;
+                out.extend_fixed(prefix);
+                converter.write(cell, out)
             }
-            Self::Lookup { op, .. } => op.write(cell.scalar()?, table, staged, out)?,
+            Self::Lookup { op, .. } => op.write(cell.scalar()?, table, staged, out),
         }
-        out.push(b',');
-        Ok(())
     }
 }
 

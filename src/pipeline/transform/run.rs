@@ -221,9 +221,9 @@ impl Output {
                 }));
             }
             Ok(()) => {
-                // Without the last comma.
+                // Without the first comma.
                 let line = self.line.as_slice();
-                self.members.extend_from_slice(&line[..line.len().saturating_sub(1)]);
+                self.members.extend_from_slice(line.get(1..).unwrap_or_default());
                 row.members = range(members, self.members.len());
             }
         }
@@ -281,6 +281,41 @@ impl Output {
 
     #[inline]
     fn column<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
+        let cell = match &op.from {
+            From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
+            From::Constant(text) => Cell::text(text),
+        };
+        // The common cases, without detours.
+        if let Cell::Text { bytes, clean } = cell {
+            match &op.value {
+                ValueOp::Text { prefix, rule } => {
+                    if clean && !bytes.is_empty() && bytes.len() <= rule.max_length as usize {
+                        self.line.extend_fixed(prefix);
+                        self.line.extend_from_slice(bytes);
+                        self.line.push(b'"');
+                        return Ok(());
+                    }
+                }
+                ValueOp::Plain { prefix, converter } => {
+                    let text = trim(bytes);
+                    if !text.is_empty() {
+                        self.line.extend_fixed(prefix);
+                        return converter.write_scalar(text, &mut self.line);
+                    }
+                }
+                ValueOp::Lookup { op, table: None } => {
+                    if op.write_by_id(trim(bytes), &mut self.line) {
+                        return Ok(());
+                    }
+                }
+                ValueOp::Lookup { .. } => {}
+            }
+        }
+        self.column_any(op, cells, staged)
+    }
+
+    #[inline(never)]
+    fn column_any<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
         let cell = match &op.from {
             From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
             From::Constant(text) => Cell::text(text),

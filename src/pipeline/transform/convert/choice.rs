@@ -107,7 +107,24 @@ impl ChoiceSet {
         ))
     }
 
+    #[inline]
     pub(super) fn write_one(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        // Plain digits of an option stand as they are.
+        if self.rule != ChoiceRule::Label
+            && let Some((first, last)) = self.dense
+            && text.len() < 11
+            && text.first().is_some_and(|b| (b'1'..=b'9').contains(b))
+            && let Some(number) = parse_short(text)
+            && (i64::from(first)..=i64::from(last)).contains(&number)
+        {
+            out.extend_from_slice(text);
+            return Ok(());
+        }
+        self.write_named(text, out)
+    }
+
+    #[inline(never)]
+    fn write_named(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let number = self.number(text)?;
         out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         Ok(())
@@ -174,7 +191,18 @@ impl BooleanRule {
         }
     }
 
+    #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        match text {
+            b"true" | b"1" => out.extend_from_slice(b"true"),
+            b"false" | b"0" => out.extend_from_slice(b"false"),
+            _ => return self.write_named(text, out),
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_named(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let value = self.read(text).ok_or_else(|| {
             Refusal::value(
                 "DV0301",

@@ -66,6 +66,7 @@ impl DateRule {
         Ok(Self { behavior, format: format.map(str::to_owned), zone })
     }
 
+    #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         if self.format.is_none() && self.is_final(text) {
             out.push(b'"');

@@ -135,6 +135,7 @@ impl<'a> Digits<'a> {
     }
 }
 
+#[inline]
 fn digits_at(text: &[u8], from: usize) -> usize {
     text[from..].iter().position(|b| !b.is_ascii_digit()).map_or(text.len(), |i| from + i)
 }

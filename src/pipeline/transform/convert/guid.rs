@@ -4,6 +4,7 @@ use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 
 /// The GUID as 36 lower-case ASCII bytes.
 #[must_use]
+#[inline]
 pub fn parse(text: &[u8]) -> Option<[u8; 36]> {
     let bare = match text {
         [b'{', inner @ .., b'}'] => inner,

@@ -14,26 +14,29 @@ pub struct IntegerRule {
 }
 
 impl IntegerRule {
+    #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        let short = parse_short(text);
-        let value = match short {
-            Some(value) => value,
-            None => {
-                let number = Digits::parse(text).filter(Digits::is_whole).ok_or_else(|| {
-                    Refusal::value("DV0301", format!("{} is not a whole number", shown(text)))
-                })?;
-                number.to_i64().ok_or_else(|| self.refuse(text))?
-            }
-        };
+        if let Some(value) = parse_short(text)
+            && (self.min..=self.max).contains(&value)
+            && !matches!(text, [b'0', _, ..] | [b'-', b'0', ..])
+        {
+            // Plain digits without a leading zero stand as they are.
+            out.extend_from_slice(text);
+            return Ok(());
+        }
+        self.write_any(text, out)
+    }
+
+    #[inline(never)]
+    fn write_any(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        let number = Digits::parse(text).filter(Digits::is_whole).ok_or_else(|| {
+            Refusal::value("DV0301", format!("{} is not a whole number", shown(text)))
+        })?;
+        let value = number.to_i64().ok_or_else(|| self.refuse(text))?;
         if value < self.min || value > self.max {
             return Err(self.refuse(text));
         }
-        // Plain digits without a leading zero stand as they are.
-        if short.is_some() && !matches!(text, [b'0', _, ..] | [b'-', b'0', ..]) {
-            out.extend_from_slice(text);
-        } else {
-            out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-        }
+        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         Ok(())
     }
 
@@ -43,6 +46,7 @@ impl IntegerRule {
 }
 
 /// Up to 18 plain digits with an optional minus.
+#[inline]
 pub(super) fn parse_short(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),

@@ -19,15 +19,14 @@ pub struct TextRule {
 impl TextRule {
     pub(super) fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         out.push(b'"');
-        self.write_inner(cell, b"\"", out)
+        self.write_inner(cell, out)
     }
 
-    /// The same without the opening quote, with `close` instead of the closing one.
+    /// The same behind an opening quote.
     #[inline]
     pub(in crate::pipeline::transform) fn write_inner(
         &self,
         cell: Cell<'_>,
-        close: &[u8],
         out: &mut RowBuffer,
     ) -> Read {
         let (bytes, clean) = match cell {
@@ -41,7 +40,7 @@ impl TextRule {
         } else {
             write_escaped(bytes, out)?;
         }
-        out.extend_from_slice(close);
+        out.push(b'"');
         Ok(())
     }
 
