@@ -303,3 +303,73 @@ fn the_whole_schema_is_readable_xml() {
     let root = small.get("");
     assert!(root["value"].as_array().unwrap().iter().any(|s| s["url"] == "accounts"));
 }
+
+#[test]
+fn every_table_is_readable_the_way_a_loader_reads_it() {
+    let small = Small::new();
+    let tables = small.get(
+        "EntityDefinitions?$select=LogicalName,EntitySetName,PrimaryIdAttribute,\
+         PrimaryNameAttribute,IsActivity,IsIntersect,IsCustomEntity,TableType",
+    );
+    let tables = names(&tables, "LogicalName");
+    assert_eq!(tables.len(), small.model.schema.tables.len());
+    let casts = [
+        ("String", "MaxLength,FormatName"),
+        ("Memo", "MaxLength"),
+        ("Integer", "MinValue,MaxValue"),
+        ("BigInt", "MinValue,MaxValue"),
+        ("Decimal", "MinValue,MaxValue,Precision"),
+        ("Double", "MinValue,MaxValue,Precision"),
+        ("Money", "MinValue,MaxValue,Precision,PrecisionSource,CalculationOf"),
+        ("DateTime", "DateTimeBehavior,Format"),
+        ("Boolean", "DefaultValue"),
+        ("Picklist", "DefaultFormValue"),
+        ("MultiSelectPicklist", "DefaultFormValue"),
+        ("State", "LogicalName"),
+        ("Status", "LogicalName"),
+        ("Lookup", "Targets"),
+        ("File", "MaxSizeInKB"),
+        ("Image", "MaxSizeInKB,IsPrimaryImage,CanStoreFullImage"),
+        ("UniqueIdentifier", "LogicalName"),
+        ("EntityName", "LogicalName"),
+    ];
+    for table in &tables {
+        let base = format!("EntityDefinitions(LogicalName='{table}')");
+        let columns = small.get(&format!(
+            "{base}/Attributes?$select=LogicalName,SchemaName,AttributeType,AttributeTypeName,\
+             AttributeOf,IsPrimaryId,IsPrimaryName,IsLogical,IsValidForCreate,IsValidForUpdate,\
+             IsValidForRead,IsSecured,RequiredLevel,SourceType,AutoNumberFormat"
+        ));
+        let mut seen = 0;
+        for (cast, fields) in casts {
+            let expand = match cast {
+                "Boolean" => {
+                    "&$expand=OptionSet($select=TrueOption,FalseOption),\
+                     GlobalOptionSet($select=TrueOption,FalseOption)"
+                }
+                "Picklist" | "MultiSelectPicklist" | "State" | "Status" => {
+                    "&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)"
+                }
+                _ => "",
+            };
+            let list = small.get(&format!(
+                "{base}/Attributes/Microsoft.Dynamics.CRM.{cast}AttributeMetadata?\
+                 $select=LogicalName,{fields}{expand}"
+            ));
+            let rows = list["value"].as_array().unwrap();
+            seen += rows.len();
+            assert!(rows.iter().all(|r| r["MetadataId"].is_string()), "{table} {cast}");
+            if !expand.is_empty() && cast != "Boolean" {
+                assert!(rows.iter().all(|r| r["OptionSet"]["Options"].is_array()), "{table}");
+            }
+        }
+        let untyped = columns["value"].as_array().unwrap().iter();
+        let untyped = untyped.filter(|c| c["AttributeTypeName"]["Value"] == "VirtualType").count();
+        assert_eq!(seen + untyped, columns["value"].as_array().unwrap().len(), "{table}");
+        small.get(&format!("{base}/Keys?$select=LogicalName,KeyAttributes,EntityKeyIndexStatus"));
+        small.get(&format!(
+            "{base}/ManyToOneRelationships?$select=ReferencingAttribute,ReferencedEntity,\
+             ReferencingEntityNavigationPropertyName"
+        ));
+    }
+}
