@@ -148,15 +148,12 @@ fn entity_type(out: &mut String, schema: &Schema, table: &TableDef) {
                 "<NavigationProperty Name=\"{}\" Type=\"mscrm.{kind}\" Nullable=\"false\"",
                 target.navigation
             );
-            if !shared {
-                let _ = write!(out, " Partner=\"{}\"", target.collection);
-            }
             let _ = write!(
                 out,
                 "><ReferentialConstraint Property=\"_{}_value\" ReferencedProperty=\"{}\" />\
                  </NavigationProperty>",
                 column.name,
-                if shared {
+                if shared || matches!(target.table.as_str(), "systemuser" | "team") {
                     "ownerid"
                 } else {
                     &schema.tables[target.table_index].primary_id().name

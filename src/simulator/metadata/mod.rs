@@ -20,7 +20,9 @@ pub use json_filter::text_of;
 
 use crate::simulator::call::{Answer, Refusal};
 use crate::simulator::query::keys::{KeyValue, key_values};
-use crate::simulator::query::refuse::{bad_query, missing_metadata, unknown_resource};
+use crate::simulator::query::refuse::{
+    bad_query, missing_metadata, unknown_resource, unsupported_option,
+};
 use crate::simulator::query::url::{Options, Segment};
 use crate::simulator::query::{World, answer_json};
 use node::{Near, Node};
@@ -45,6 +47,9 @@ pub fn owns(name: &str) -> bool {
 /// Source: `dataverse-web-api.md` §8.
 pub fn read(world: &World, segments: &[Segment], options: &Options) -> Result<Answer, Refusal> {
     let (first, rest) = segments.split_first().ok_or_else(|| unknown_resource(""))?;
+    if first.name == "GlobalOptionSetDefinitions" && options.filter.is_some() {
+        return Err(unsupported_option("$filter"));
+    }
     let mut here = Near::Many(roots(world, &first.name));
     if let Some(args) = &first.args {
         here = Near::One(Some(pick(&here, args)?));

@@ -189,6 +189,7 @@ fn bad_metadata_reads_are_refused() {
         ("EntityDefinitions?$filter=contains(LogicalName,'a')".to_owned(), 501),
         ("EntityDefinitions?$filter=OwnershipType eq 'UserOwned'".to_owned(), 400),
         ("EntityDefinitions?$filter=Nothing eq 'a'".to_owned(), 400),
+        ("GlobalOptionSetDefinitions?$filter=Name eq 'new_grade'".to_owned(), 400),
         ("EntityDefinitions?$filter=IsActivity eq 'true'".to_owned(), 400),
     ];
     for (url, status) in cases {
@@ -282,6 +283,16 @@ fn the_whole_schema_is_readable_xml() {
     // Every type that is named exists.
     let types: Vec<_> = schema.all("EntityType").filter_map(|e| e.attribute("Name")).collect();
     for entity in schema.all("EntityType") {
+        let mut own: Vec<_> = entity
+            .children
+            .iter()
+            .filter(|e| e.name.ends_with("Property"))
+            .filter_map(|e| e.attribute("Name"))
+            .collect();
+        let before = own.len();
+        own.sort_unstable();
+        own.dedup();
+        assert_eq!(own.len(), before, "{:?} has a property twice", entity.attribute("Name"));
         for property in entity.all("NavigationProperty") {
             let kind = property.attribute("Type").unwrap();
             let bare = kind.trim_start_matches("Collection(").trim_end_matches(')');

@@ -101,7 +101,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
         let row = rows.row(place)?;
         wanted.test.holds(world, &[Some(row)]).then_some((place, row))
     });
-    let page = wanted.from.page + 1;
+    let page = wanted.from.page.saturating_add(1);
     if sorted {
         let mut all: Vec<_> = passing
             .map(|(_, row)| {
@@ -126,7 +126,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
         let given = wanted.from.given;
         let rows: Vec<_> =
             all.into_iter().skip(given).take(wanted.limit).map(|(_, row)| row).collect();
-        let given = given + rows.len();
+        let given = given.saturating_add(rows.len());
         let next = (given < total).then_some(Position { page, given, place: 0 });
         return Found { rows, next, total };
     }
@@ -139,7 +139,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
         if found.rows.len() < wanted.limit {
             found.rows.push(row);
         } else if found.next.is_none() {
-            let given = wanted.from.given + found.rows.len();
+            let given = wanted.from.given.saturating_add(found.rows.len());
             found.next = Some(Position { page, given, place });
         }
         if found.next.is_some() && (!wanted.count || found.total > PAGE_MAX) {

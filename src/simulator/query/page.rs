@@ -21,7 +21,7 @@ impl Position {
     pub fn token(self) -> String {
         format!(
             "<cookie pagenumber=\"{}\" pagingcookie=\"{}\" istracking=\"False\" />",
-            self.page + 1,
+            self.page.saturating_add(1),
             encode(&encode(&self.cookie()))
         )
     }
