@@ -28,13 +28,37 @@ pub const URL_CHARS_MAX: usize = 32_000;
 pub const BATCH_OPERATIONS_MAX: usize = 250;
 /// Size up to which a refused batch is taken apart by one `$batch` instead of halving.
 pub const SPLIT_BATCH_ROWS_MAX: usize = 63;
+/// Most rows of one bulk request a job file may ask for.
+///
+/// Source: `dataverse-web-api.md` §2.8: 100–1,000 is the advice, no maximum is published.
+pub const BATCH_ROWS_MAX: u32 = 1000;
+/// Most requests of one load in flight a job file may ask for.
+pub const PARALLEL_REQUESTS_MAX: u32 = 512;
+/// Least memory budget, bytes: enough for several of the largest records at once.
+pub const MEMORY_BUDGET_BYTES_MIN: u64 = 64 << 20;
+/// Largest job file, bytes.
+pub const JOB_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest body of a ledger frame, bytes.
 pub const LEDGER_FRAME_BYTES_MAX: usize = 16 << 20;
 /// Size of a ledger segment, bytes.
 pub const LEDGER_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of records waiting for the ledger's writer above which producers wait.
+pub const LEDGER_QUEUE_BYTES: usize = 32 << 20;
+/// Most bytes the ledger makes durable with one sync.
+pub const LEDGER_GROUP_BYTES: usize = 32 << 20;
+/// Bytes of a ledger segment that are filled with zeros ahead of the writer: the room that stays
+/// for outcomes when the disk is full.
+pub const LEDGER_RESERVE_BYTES: u64 = 8 << 20;
+/// Bytes of sink lines waiting for their files above which no new intent is taken.
+pub const PROJECTION_QUEUE_BYTES: usize = 64 << 20;
+/// Bytes of sink lines after which the files are synced and marked.
+pub const SINK_SYNC_BYTES: usize = 4 << 20;
 /// Longest message kept of a refusal, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 const _: () = assert!(FIELD_BYTES_MAX <= RECORD_BYTES_MAX);
+const _: () = assert!((LEDGER_GROUP_BYTES as u64) < LEDGER_SEGMENT_BYTES);
+const _: () = assert!(LEDGER_FRAME_BYTES_MAX <= LEDGER_GROUP_BYTES);
 const _: () = assert!(CHUNK_BYTES <= RECORD_BYTES_MAX);
+const _: () = assert!(MEMORY_BUDGET_BYTES_MIN >= 4 * RECORD_BYTES_MAX as u64);
 const _: () = assert!(SPLIT_BATCH_ROWS_MAX <= BATCH_OPERATIONS_MAX);

@@ -1,3 +1,10 @@
 //! dvbulk: loads staged records into Microsoft Dataverse.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    dvbulk::cli::main()
+}

@@ -1,3 +1,17 @@
 //! The command line: what was typed, what it means, what is printed.
 
+pub mod args;
+mod check;
+mod connect;
+pub mod demo;
 pub mod exit;
+pub mod explain;
+mod load;
+mod rehearse;
+pub mod report;
+mod run;
+pub mod simulate;
+mod steer;
+mod summary;
+
+pub use run::main;

@@ -1,11 +1,8 @@
 //! Pure: one request and what came of it.
 
+pub use crate::record::key::IdentityId;
 use bytes::Bytes;
 use std::time::Duration;
-
-/// Index of an identity in the job, from 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct IdentityId(pub u16);
 
 /// HTTP method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

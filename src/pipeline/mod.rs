@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod ledger;
 pub mod outcome;
+pub mod run;
 pub mod send;
 pub mod sequence;
 pub mod sink;

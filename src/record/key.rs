@@ -69,3 +69,7 @@ impl fmt::Debug for Ordinal {
 /// Number of a batch within a job; grows over restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BatchId(pub u64);
+
+/// Index of an identity in the job, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IdentityId(pub u16);

@@ -113,7 +113,7 @@ impl RowState {
     /// Whether the row stands in the error file.
     #[must_use]
     pub const fn is_bad(self) -> bool {
-        matches!(self, Self::Rejected | Self::DuplicateInput | Self::Failed)
+        matches!(self, Self::Rejected | Self::DuplicateInput | Self::Failed | Self::Ambiguous)
     }
 }
 

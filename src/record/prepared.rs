@@ -6,6 +6,17 @@ use crate::record::outcome::RowFault;
 use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Fixed so that a key has one hash in every run: the ledger and the key map may keep it.
+const KEY_SEED: u64 = 0x6476_6275_6c6b_0001;
+
+/// Hash of a source key (unescaped UTF-8). 128 bits stand for the key itself: among 10^9 keys
+/// two differing ones share a hash with a chance of about 10^-21.
+#[must_use]
+pub fn key_hash(key: &[u8]) -> u128 {
+    xxh3_128_with_seed(key, KEY_SEED)
+}
 
 /// Converted rows of one raw chunk, in read order, one per record.
 #[derive(Debug)]
@@ -40,4 +51,44 @@ pub struct PreparedRow {
     pub members: Range<u32>,
     /// Why it must not be sent.
     pub fault: Option<Box<RowFault>>,
+}
+
+impl PreparedChunk {
+    /// JSON members of row `row`, without braces; empty when it has none.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn members_of(&self, row: usize) -> &[u8] {
+        let range = &self.rows[row].members;
+        &self.members[range.start as usize..range.end as usize]
+    }
+
+    /// Source key of row `row`, unescaped UTF-8.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn key_of(&self, row: usize) -> &[u8] {
+        let range = &self.rows[row].key;
+        &self.text[range.start as usize..range.end as usize]
+    }
+
+    /// Alternate-key address of row `row`; empty when it has none.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn address_of(&self, row: usize) -> &[u8] {
+        let range = &self.rows[row].address;
+        &self.text[range.start as usize..range.end as usize]
+    }
+
+    /// Memory held beyond the raw chunk, bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.members.capacity()
+            + self.text.capacity()
+            + self.rows.capacity() * size_of::<PreparedRow>()
+    }
 }

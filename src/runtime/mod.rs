@@ -1,3 +1,6 @@
-//! The machine below: clocks, the compute pool, signals.
+//! The machine below: clocks, memory, the compute pool, signals.
 
+pub mod budget;
 pub mod clock;
+pub mod compute;
+pub mod signals;

@@ -254,19 +254,21 @@ fn plain_states() -> Vec<StateData> {
         .into()
 }
 
+/// Names and texts of the files of the ready set.
+pub const READY_FILES: [(&str, &str); 4] = [
+    ("tables/options.toml", include_str!("tables/options.toml")),
+    ("tables/system.toml", include_str!("tables/system.toml")),
+    ("tables/sales.toml", include_str!("tables/sales.toml")),
+    ("tables/custom.toml", include_str!("tables/custom.toml")),
+];
+
 /// The ready set of standard and custom tables.
 ///
 /// # Panics
 /// Never for the files built in; a unit test reads them.
 #[must_use]
 pub fn ready_set() -> Schema {
-    parse(&[
-        ("tables/options.toml", include_str!("tables/options.toml")),
-        ("tables/system.toml", include_str!("tables/system.toml")),
-        ("tables/sales.toml", include_str!("tables/sales.toml")),
-        ("tables/custom.toml", include_str!("tables/custom.toml")),
-    ])
-    .expect("the built-in table definitions are read by a test")
+    parse(&READY_FILES).expect("the built-in table definitions are read by a test")
 }
 
 /// Reads table definitions: pairs of file name (for messages) and TOML text.

@@ -2,31 +2,49 @@
 //! people's clients. It shares no code with the pipeline it judges: it imports `units` and
 //! `runtime` alone, and parses and answers the protocol by itself.
 
+pub mod assemble;
 mod associate;
+pub mod backend;
+pub mod batch;
 mod bulk;
 pub mod call;
+mod control;
 mod create;
+mod data;
 pub mod define;
 mod delete;
 pub mod dump;
 mod elastic;
 pub mod environment;
+mod face;
+pub mod faults;
+mod http;
 mod journal;
 pub mod json;
 pub mod keys;
+pub mod latency;
+pub mod limits;
 mod messages;
 pub mod metadata;
 pub mod model;
+mod operate;
+pub mod operation;
 mod payload;
 pub mod query;
+pub mod reference;
 pub mod refusals;
+pub mod reply;
 pub mod route;
 pub mod schema;
 mod seed;
+pub mod serve;
+pub mod settings;
 mod state;
+pub mod stats;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod update;
 mod upsert;
 pub mod validate;

@@ -1,1 +1,3 @@
 //! Which rows share a request, and its body.
+
+pub mod encode;

@@ -1,1 +1,6 @@
 //! When and through which identity a request leaves.
+
+pub mod class;
+pub mod identity;
+pub mod message;
+pub mod retry;

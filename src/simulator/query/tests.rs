@@ -71,7 +71,7 @@ impl Small {
         let mut row = Row {
             id: id(n),
             version: 100 + n as u64,
-            values: Default::default(),
+            values: vec![Value::Null; def.columns.len()].into(),
         };
         row.values[0] = Value::Guid(id(n));
         for (name, value) in values {

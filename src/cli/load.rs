@@ -1,0 +1,342 @@
+//! `dvbulk load`: the real thing.
+
+use crate::cli::args::LoadArgs;
+use crate::cli::connect::{self, NotConnected};
+use crate::cli::exit;
+use crate::config::job::{Job, SinkFormat};
+use crate::control::server::{ControlServer, Controlled, ListenRefused};
+use crate::control::status::RunFacts;
+use crate::control::steering::{Steering, Wish};
+use crate::pipeline::ledger::fingerprint::{Belongs, LoadBelongs};
+use crate::pipeline::ledger::recover::LoadRecovery;
+use crate::pipeline::ledger::{Ledger, LedgerOptions, OpenRefused};
+use crate::pipeline::run::leftover;
+use crate::pipeline::run::plan::LoadPlan;
+use crate::pipeline::run::shared::{RunSettings, Shared};
+use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
+use crate::pipeline::send::identity::IdentityPool;
+use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
+use crate::record::outcome::RowState;
+use crate::record::projection::ProjectionQueue;
+use crate::runtime::budget::Budget;
+use crate::runtime::clock;
+use crate::runtime::signals::{Came, Signals};
+use crate::telemetry::metrics::Meters;
+use crate::telemetry::progress::{self, Display};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How one run of a job went.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) end: RunEnd,
+    pub(super) meters: Arc<Meters>,
+    pub(super) elapsed: Duration,
+    /// Rows settled before this run, by load.
+    pub(super) settled_before: Vec<u64>,
+    /// Success and error file of each load.
+    pub(super) files: Vec<Option<(PathBuf, PathBuf)>>,
+    /// Rows left, of loads that did not end.
+    pub(super) unprocessed: Vec<Option<(PathBuf, u64)>>,
+    pub(super) signal: Option<Came>,
+    pub(super) organization: String,
+}
+
+/// Why a load did not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotBegun {
+    #[error("{0}")]
+    NotConnected(#[from] NotConnected),
+    #[error("{code}: {0}", code = .0.code())]
+    Ledger(#[from] OpenRefused),
+    #[error("{0}")]
+    Sinks(#[from] SinksRefused),
+    #[error("{0}")]
+    Listen(#[from] ListenRefused),
+    #[error("{} findings forbid this load; nothing was written. `dvbulk check` shows them all:\n{}", .0.len(), .0.join("\n"))]
+    Findings(Vec<String>),
+    #[error("{0}")]
+    Program(String),
+}
+
+impl NotBegun {
+    pub(super) const fn exit(&self) -> u8 {
+        match self {
+            Self::NotConnected(error) => error.exit,
+            Self::Ledger(_) | Self::Sinks(_) => exit::LEDGER,
+            Self::Listen(_) | Self::Findings(_) | Self::Program(_) => exit::USAGE,
+        }
+    }
+}
+
+/// Loads a job from its first unsettled row on. Everything before the first write is checked here.
+pub(super) async fn load(
+    job: &Job,
+    args: &LoadArgs,
+    display: &Display,
+) -> Result<Outcome, NotBegun> {
+    let started = clock::now();
+    let connected = connect::connect(job).await?;
+    let organization = match &connected.organization_name {
+        Some(name) => format!("{name} ({})", connected.organization),
+        None => connected.organization.to_string(),
+    };
+    tracing::info!(%organization, url = %job.environment.url, "the organization the job names");
+    let (headers, mut wrong) = connect::headers(job, args.watch);
+    let findings = connect::preflight(job, &connected.catalog, &headers);
+    wrong.extend(findings.iter().filter(|f| connect::is_error(f)).map(|f| {
+        let column = f.column.as_deref().map(|c| format!(", column {c}")).unwrap_or_default();
+        format!("  {} load {}{column}: {}; {}", f.code, f.load, f.message, f.way_out)
+    }));
+    if !wrong.is_empty() {
+        return Err(NotBegun::Findings(wrong));
+    }
+    let plans = connect::plans(job, connected.organization, &connected.catalog);
+    for plan in &plans {
+        tracing::info!(
+            load = %plan.spec.name, table = %plan.target.logical_name, message = plan.message.word(),
+            class = ?plan.class, batch = plan.shape.batch_rows, parallel = plan.shape.parallel,
+            "planned"
+        );
+    }
+
+    let queue = ProjectionQueue::new();
+    let options = LedgerOptions { projections: queue.clone(), ..LedgerOptions::default() };
+    let belongs = belongs(job, connected.organization, &plans);
+    let (ledger, recovery) = Ledger::open(&job.ledger_folder, &belongs, options)?;
+    let names: Vec<String> = job.tables.iter().map(|t| t.name.clone()).collect();
+    let aliases: Vec<String> = job.identities.iter().map(|i| i.name.clone()).collect();
+    let meters = Meters::new(&names, &aliases).map_err(|e| NotBegun::Program(e.to_string()))?;
+    let meters = Arc::new(meters);
+    let counted = Arc::clone(&meters);
+    let sinks = Sinks::open(
+        &job.sink_folder,
+        sink_files(&plans, &recovery.loads),
+        queue.clone(),
+        ledger.clone(),
+        Arc::new(move |table, counts: &[(RowState, u64)]| {
+            let load = counted.load(table);
+            for (state, rows) in counts {
+                load.settle(*state, *rows);
+            }
+        }),
+    )?;
+    for path in sinks.restarted() {
+        tracing::warn!(path = %path.display(), "was gone and is begun anew; earlier lines are not in it");
+    }
+    let settled_before: Vec<u64> = recovery.loads.iter().map(|l| l.states.settled()).collect();
+    if settled_before.iter().any(|rows| *rows > 0) {
+        tracing::info!(
+            rows = settled_before.iter().sum::<u64>(),
+            batches_in_doubt = recovery.loads.iter().map(|l| l.unsettled.len()).sum::<usize>(),
+            "going on where an earlier run stopped"
+        );
+    }
+
+    let steering = Steering::default();
+    let facts = RunFacts {
+        job: job.name.clone(),
+        environment: job.environment.url.clone(),
+        started,
+        settled_before: settled_before.clone(),
+        memory_budget_bytes: job.memory_budget_bytes,
+    };
+    let controlled = Arc::new(Controlled {
+        meters: Arc::clone(&meters),
+        facts,
+        steering: steering.clone(),
+        ready: AtomicBool::new(true),
+    });
+    let server =
+        ControlServer::start(Arc::clone(&controlled), job.listen, &job.ledger_folder).await?;
+    if let Some(address) = server.address {
+        say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
+    }
+    let hints: Vec<Option<u32>> = connected.identities.iter().map(|who| who.dop_hint).collect();
+    let shared = Arc::new(Shared::new(
+        Arc::clone(&connected.transport),
+        ledger.clone(),
+        queue,
+        Arc::clone(&meters),
+        steering.clone(),
+        Budget::new(job.memory_budget_bytes),
+        settings(job, args),
+        aliases,
+        job.environment.url.clone(),
+        IdentityPool::new(&hints),
+        recovery.next_batch,
+    ));
+    let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;
+    let showing = tokio::spawn(progress::show(Arc::clone(&meters), display.clone()));
+    let seed = xxh3_64(job.name.as_bytes());
+    let end = whole::run(
+        shared,
+        plans.clone(),
+        Arc::clone(&connected.catalog),
+        recovery.loads,
+        &sinks,
+        seed,
+    )
+    .await;
+    showing.abort();
+    let signal = listening.stop();
+    controlled.ready.store(false, Ordering::Release);
+    drop(server);
+    let files = plans
+        .iter()
+        .map(|plan| sinks.paths(plan.table).map(|(s, e)| (s.to_owned(), e.to_owned())))
+        .collect();
+    let unprocessed = leftovers(job, args, &plans, &end);
+    Ok(Outcome {
+        end,
+        meters,
+        elapsed: clock::now().saturating_since(started),
+        settled_before,
+        files,
+        unprocessed,
+        signal,
+        organization,
+    })
+}
+
+/// Writes down what an ended run left, and takes away what an earlier one had left.
+fn leftovers(
+    job: &Job,
+    args: &LoadArgs,
+    plans: &[Arc<LoadPlan>],
+    end: &RunEnd,
+) -> Vec<Option<(PathBuf, u64)>> {
+    plans
+        .iter()
+        .zip(&end.loads)
+        .zip(&end.staged)
+        .map(|((plan, lane), staged)| {
+            if args.watch || matches!(lane, Ok(LaneEnd::Done) | Err(LaneFailed::Source(_))) {
+                leftover::remove(&job.sink_folder, plan);
+                return None;
+            }
+            match leftover::write(&job.sink_folder, plan, &staged.read()) {
+                Ok(written) => Some(written),
+                Err(error) => {
+                    tracing::warn!(load = %plan.spec.name, %error, "no unprocessed file");
+                    None
+                }
+            }
+        })
+        .collect()
+}
+
+fn settings(job: &Job, args: &LoadArgs) -> RunSettings {
+    RunSettings {
+        request_timeout: job.environment.request_timeout,
+        retry_deadline: job.breakers.retry_deadline,
+        failed_rows_max: job.breakers.failed_rows_max,
+        failed_share_max: job.breakers.failed_share_max,
+        no_wait: args.no_wait,
+        watch: args.watch.then_some(job.watch_interval),
+        shutdown_deadline: job.shutdown_deadline,
+    }
+}
+
+/// What the ledger belongs to. Batch sizes, parallelism, identities and limits may change between
+/// two runs of a job; what rows mean may not.
+fn belongs(job: &Job, organization: uuid::Uuid, plans: &[Arc<LoadPlan>]) -> Belongs {
+    let mut spec = String::new();
+    for load in &job.tables {
+        let meaning = (
+            &load.name,
+            &load.table,
+            &load.source,
+            &load.key,
+            load.operation,
+            &load.ids,
+            load.on_duplicate_key,
+            &load.columns,
+        );
+        // Debug text is stable within a version, and a new version that reads a mapping
+        // differently should refuse an open job.
+        spec.push_str(&format!("{meaning:?}\n"));
+    }
+    Belongs {
+        job: job.name.clone(),
+        spec_hash: xxh3_64(spec.as_bytes()),
+        organization,
+        loads: plans
+            .iter()
+            .map(|plan| LoadBelongs {
+                name: plan.spec.name.clone(),
+                id_prefix: plan.pinned.prefix(),
+            })
+            .collect(),
+    }
+}
+
+fn sink_files(plans: &[Arc<LoadPlan>], recovery: &[LoadRecovery]) -> Vec<SinkFiles> {
+    plans
+        .iter()
+        .zip(recovery)
+        .map(|(plan, known)| SinkFiles {
+            table: plan.table,
+            name: plan.spec.name.clone(),
+            success_format: plan.files.success,
+            success_header: match plan.files.success {
+                SinkFormat::Csv => plan.files.success_csv.success_header(),
+                SinkFormat::Jsonl => Vec::new(),
+            },
+            error_format: plan.files.errors,
+            error_header: None,
+            mark: known.sink,
+            catching_up: !known.unprojected.is_empty(),
+        })
+        .collect()
+}
+
+struct Listening {
+    task: tokio::task::JoinHandle<()>,
+    came: Arc<parking_lot::Mutex<Option<Came>>>,
+}
+
+impl Listening {
+    fn stop(self) -> Option<Came> {
+        self.task.abort();
+        *self.came.lock()
+    }
+}
+
+/// The first signal ends the run in order; the second ends the process, which is safe too.
+fn listen_for_signals(steering: Steering) -> std::io::Result<Listening> {
+    let mut signals = Signals::listen()?;
+    let came = Arc::new(parking_lot::Mutex::new(None));
+    let note = Arc::clone(&came);
+    let task = tokio::spawn(async move {
+        let first = signals.next().await;
+        *note.lock() = Some(first);
+        say(
+            "\nstopping: waiting for the answers to what was sent; once more ends at once (safe: the next run settles it)",
+        );
+        if steering.wish(Wish::Stop).is_err() {
+            tracing::debug!("the run is stopping already");
+        }
+        let second = signals.next().await;
+        say("ended at once; run the same command again to go on");
+        leave(match second {
+            Came::Interrupt => exit::INTERRUPTED,
+            Came::Terminate => exit::TERMINATED,
+        });
+    });
+    Ok(Listening { task, came })
+}
+
+#[expect(clippy::exit, reason = "a second signal means now, whatever is still under way")]
+fn leave(code: u8) -> ! {
+    std::process::exit(i32::from(code));
+}
+
+fn say(text: &str) {
+    // Nobody to tell if standard error is gone.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

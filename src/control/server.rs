@@ -1,0 +1,280 @@
+//! The two listeners of a run: TCP to look, a Unix socket to steer.
+
+use crate::control::status::{self, RunFacts};
+use crate::control::steering::{Steering, Wish};
+use crate::runtime::clock;
+use crate::telemetry::metrics::Meters;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Connections served at once; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+/// Longest time for a request's headers to arrive.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Name of the steering socket in the ledger's folder.
+pub const SOCKET_NAME: &str = "control.sock";
+
+/// What the listeners show and steer.
+#[derive(Debug)]
+pub struct Controlled {
+    /// Meters of the run.
+    pub meters: Arc<Meters>,
+    /// Facts of the run.
+    pub facts: RunFacts,
+    /// Where wishes go.
+    pub steering: Steering,
+    /// Whether the checks before the first write have passed.
+    pub ready: AtomicBool,
+}
+
+/// The running listeners; they end when this is dropped.
+#[derive(Debug)]
+pub struct ControlServer {
+    /// Where `/metrics` is, if asked for.
+    pub address: Option<SocketAddr>,
+    socket: PathBuf,
+    tasks: JoinSet<()>,
+}
+
+/// Why the listeners cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenRefused {
+    /// The TCP address is taken or not ours.
+    #[error("cannot listen on {address}: {source}; choose another [serve] listen, or port 0")]
+    Tcp {
+        /// Address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot make the control socket {path}: {source}")]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Tcp,
+    Socket,
+}
+
+impl ControlServer {
+    /// Opens both listeners. The ledger's lock is held already, so a socket file found in the
+    /// folder is a dead run's and is replaced.
+    ///
+    /// # Errors
+    /// See [`ListenRefused`].
+    pub async fn start(
+        controlled: Arc<Controlled>,
+        listen: Option<SocketAddr>,
+        ledger_folder: &Path,
+    ) -> Result<Self, ListenRefused> {
+        let mut tasks = JoinSet::new();
+        let mut bound = None;
+        if let Some(address) = listen {
+            let refused = |source| ListenRefused::Tcp { address, source };
+            let listener = TcpListener::bind(address).await.map_err(refused)?;
+            bound = Some(listener.local_addr().map_err(refused)?);
+            let controlled = Arc::clone(&controlled);
+            tasks.spawn(async move {
+                let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+                loop {
+                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            let controlled = Arc::clone(&controlled);
+                            tokio::spawn(async move {
+                                serve(TokioIo::new(stream), controlled, Door::Tcp).await;
+                                drop(permit);
+                            });
+                        }
+                        Err(error) => accept_failed(&error).await,
+                    }
+                }
+            });
+        }
+        let socket = ledger_folder.join(SOCKET_NAME);
+        let refused = |source| ListenRefused::Socket { path: socket.clone(), source };
+        match fs::remove_file(&socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&socket).map_err(refused)?;
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).map_err(refused)?;
+        tasks.spawn(async move {
+            let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+            loop {
+                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let controlled = Arc::clone(&controlled);
+                        tokio::spawn(async move {
+                            serve(TokioIo::new(stream), controlled, Door::Socket).await;
+                            drop(permit);
+                        });
+                    }
+                    Err(error) => accept_failed(&error).await,
+                }
+            }
+        });
+        Ok(Self { address: bound, socket, tasks })
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+        if let Err(error) = fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "control socket was gone already");
+        }
+    }
+}
+
+async fn accept_failed(error: &io::Error) {
+    // Out of descriptors, mostly: do not spin.
+    tracing::warn!(%error, "a control connection was not accepted");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+async fn serve<I>(io: I, controlled: Arc<Controlled>, door: Door)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(&controlled, &request, door);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .max_buf_size(16 << 10)
+        .serve_connection(io, service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a control connection ended early");
+    }
+}
+
+fn answer(
+    controlled: &Controlled,
+    request: &Request<Incoming>,
+    door: Door,
+) -> Response<Full<Bytes>> {
+    if door == Door::Tcp && !host_is_ours(request.headers().get(HOST)) {
+        return text(StatusCode::FORBIDDEN, "Host must be an address or localhost\n");
+    }
+    let get = request.method() == Method::GET;
+    let post = request.method() == Method::POST;
+    match request.uri().path() {
+        "/metrics" if get => {
+            let mut page = Response::new(Full::new(Bytes::from(controlled.meters.page())));
+            page.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+            );
+            page
+        }
+        "/healthz" if get => text(StatusCode::OK, "ok\n"),
+        "/readyz" if get => {
+            if controlled.ready.load(Ordering::Acquire) {
+                text(StatusCode::OK, "ready\n")
+            } else {
+                text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            }
+        }
+        "/status" if get => status_page(controlled),
+        "/pause" if post => steer(controlled, door, Wish::Pause),
+        "/resume" if post => steer(controlled, door, Wish::Run),
+        "/drain" if post => steer(controlled, door, Wish::Drain),
+        "/metrics" | "/healthz" | "/readyz" | "/status" | "/pause" | "/resume" | "/drain" => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "reading is GET, steering is POST\n")
+        }
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics /healthz /readyz /status\n"),
+    }
+}
+
+fn steer(controlled: &Controlled, door: Door, wish: Wish) -> Response<Full<Bytes>> {
+    if door == Door::Tcp {
+        return text(
+            StatusCode::FORBIDDEN,
+            "steering goes through the socket in the ledger folder: use `dvbulk pause|resume|drain JOB.toml`\n",
+        );
+    }
+    match controlled.steering.wish(wish) {
+        Ok(()) => {
+            tracing::info!(wish = wish.word(), "asked by an operator");
+            status_page(controlled)
+        }
+        Err(late) => text(StatusCode::CONFLICT, format!("{late}\n")),
+    }
+}
+
+fn status_page(controlled: &Controlled) -> Response<Full<Bytes>> {
+    let state = controlled.steering.now().word();
+    let status = status::snapshot(&controlled.meters, &controlled.facts, state, clock::now());
+    match serde_json::to_vec_pretty(&status) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            let mut page = Response::new(Full::new(Bytes::from(body)));
+            page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            page
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// A web page that made a name of its own point to this machine must not read the status: only
+/// addresses and `localhost` are answered.
+fn host_is_ours(host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host.and_then(|h| h.to_str().ok()) else { return false };
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+    });
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_other_than_localhost_are_strangers() {
+        let ours = |h: &str| host_is_ours(HeaderValue::from_str(h).ok().as_ref());
+        assert!(
+            ours("127.0.0.1:9470") && ours("localhost") && ours("[::1]:80") && ours("10.0.0.4")
+        );
+        assert!(!ours("evil.example:9470") && !ours("") && !host_is_ours(None));
+    }
+}

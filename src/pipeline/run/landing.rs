@@ -1,0 +1,688 @@
+//! What an answer leads to: rows settled, batches sent again, probed, halved or taken apart,
+//! identities closed, loads paused. The decisions are made in `outcome`; this file carries them
+//! out, in the ledger first.
+
+use crate::client::attempt::{ApiReply, IdentityId, Transport, TransportFailure};
+use crate::client::{multipart, response};
+use crate::config::job::OnExisting;
+use crate::pipeline::ledger::record::{LedgerRecord, Outcome, RowFail};
+use crate::pipeline::outcome::classify::{Form, Sent, classify};
+use crate::pipeline::outcome::settle::{
+    Heard, ProbeEnd, RowStep, Step, decide, decide_row, read_probe,
+};
+use crate::pipeline::outcome::tell::{Told, tell};
+use crate::pipeline::run::intake::{makes_rows, settle};
+use crate::pipeline::run::lane::{Lane, LaneFailed};
+use crate::pipeline::run::lines::{LineWriter, RowEnd};
+use crate::pipeline::run::work::{Phase, Work};
+use crate::pipeline::send::message::Message;
+use crate::pipeline::send::retry;
+use crate::pipeline::sink::format::Stamp;
+use crate::record::outcome::{FaultCategory, RowFault, RowState};
+use crate::runtime::clock;
+use crate::telemetry::metrics::RequestEnd;
+use crate::units::MonoTime;
+use std::time::Duration;
+use uuid::Uuid;
+
+impl<T: Transport> Lane<T> {
+    /// Takes an answer, or its absence, into account.
+    pub(super) fn landed(
+        &mut self,
+        mut work: Work,
+        identity: IdentityId,
+        result: Result<ApiReply, TransportFailure>,
+        now: MonoTime,
+        took: Duration,
+    ) -> Result<(), LaneFailed> {
+        if let Ok(reply) = &result {
+            work.service_request_id.clone_from(&reply.headers.service_request_id);
+        }
+        let form = match work.phase {
+            Phase::Bulk => Form::Bulk,
+            Phase::Apart | Phase::Probe { .. } => Form::Single,
+        };
+        let verdict = classify(&self.sent(form, &work), result.as_ref());
+        let told = tell(&verdict, result.as_ref().err());
+        self.count(&work, &told, took);
+        match (told, &work.phase) {
+            (Told::Throttled { kind, retry_after }, _) => {
+                let until = self.shared.throttled(identity, kind, retry_after);
+                tracing::debug!(
+                    load = %self.plan.spec.name, batch = work.id.0, limit = kind.word(),
+                    secs = until.saturating_since(now).as_secs_f64(), "throttled"
+                );
+                self.ready.push_front(work);
+                Ok(())
+            }
+            (Told::Unsupported(fault), _) => {
+                tracing::warn!(
+                    load = %self.plan.spec.name, message = self.message.word(), said = %fault.message,
+                    "the table does not take this message; its rows go as single operations from now on"
+                );
+                self.message = Message::Batch;
+                work.take_apart();
+                self.ready.push_front(work);
+                Ok(())
+            }
+            (Told::Items(items), _) => {
+                let mut answers = vec![Heard::Applied; work.rows.len()];
+                for (index, heard) in items {
+                    match answers.get_mut(index) {
+                        Some(answer) => *answer = heard,
+                        None => tracing::warn!(index, "an answer speaks of a row not sent"),
+                    }
+                }
+                self.rows_landed(work, answers, Vec::new())
+            }
+            (Told::Whole { heard, retry_after }, phase) => {
+                if matches!(heard, Heard::Unauthorized(_)) {
+                    self.shared.transport.forget_token(identity);
+                }
+                match phase {
+                    Phase::Probe { .. } => self.probe_landed(work, heard, result.ok(), now),
+                    Phase::Apart => {
+                        self.apart_landed(work, heard, retry_after, result.ok(), identity, now)
+                    }
+                    Phase::Bulk => self.bulk_landed(work, heard, retry_after, result.ok(), now),
+                }
+            }
+        }
+    }
+
+    fn sent(&self, form: Form, work: &Work) -> Sent {
+        Sent {
+            operation: self.plan.spec.operation,
+            kind: self.plan.target.kind,
+            form,
+            ids_known: work.case.ids_known,
+        }
+    }
+
+    fn count(&self, work: &Work, told: &Told, took: Duration) {
+        let meters = self.meters();
+        let end = match told {
+            Told::Throttled { .. } => RequestEnd::Throttled,
+            Told::Items(_) => RequestEnd::Done,
+            Told::Unsupported(_) => RequestEnd::Systemic,
+            Told::Whole { heard, .. } => match heard {
+                Heard::Applied => RequestEnd::Done,
+                Heard::NotApplied { .. } | Heard::Unauthorized(_) => RequestEnd::NotApplied,
+                Heard::InDoubt { .. } => RequestEnd::InDoubt,
+                Heard::Exists(_) | Heard::Refused(_) | Heard::TooLarge(_) => RequestEnd::Refused,
+                Heard::Systemic(_) => RequestEnd::Systemic,
+            },
+        };
+        meters.request(end);
+        if end == RequestEnd::Done {
+            meters.request_seconds.observe(took.as_secs_f64());
+        }
+        if !matches!(work.phase, Phase::Probe { .. }) && end != RequestEnd::Throttled {
+            meters.entitlement.inc_by(work.rows.len() as u64);
+        }
+    }
+
+    fn bulk_landed(
+        &mut self,
+        mut work: Work,
+        heard: Heard,
+        retry_after: Option<Duration>,
+        reply: Option<ApiReply>,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        if heard != Heard::Applied {
+            let deadline = self.shared.settings.retry_deadline;
+            let why = said(&heard);
+            let step = decide(&mut work.case, heard, now, deadline);
+            return self.carry_out(work, step, why, retry_after, now);
+        }
+        match self.applied(&work, reply.as_ref()) {
+            Ok(ids) => self.settle_good(work, ids),
+            Err(Applied::Unreadable(why)) if work.case.repeatable => {
+                // Committed, but the answer cannot be read: sending it again will tell.
+                work.case.doubt = true;
+                self.delay(work, 1, None, why, now);
+                Ok(())
+            }
+            Err(Applied::Unreadable(why)) => {
+                let fault = in_doubt_fault(&why);
+                let ends = vec![RowEnd::Bad(RowState::Ambiguous, fault); work.rows.len()];
+                self.settle_all(work, ends)
+            }
+            Err(Applied::OtherIds(detail)) => Err(LaneFailed::Invariant { code: "DV0505", detail }),
+        }
+    }
+
+    fn apart_landed(
+        &mut self,
+        mut work: Work,
+        heard: Heard,
+        retry_after: Option<Duration>,
+        reply: Option<ApiReply>,
+        identity: IdentityId,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        let parts = reply.as_ref().and_then(|reply| {
+            let content_type = reply.headers.content_type.as_deref()?;
+            match multipart::read_batch(content_type, &reply.body, clock::wall_ms()) {
+                Ok(parts) | Err(multipart::ReadBatchError::Truncated(parts)) => Some(parts),
+                Err(_) => None,
+            }
+        });
+        let Some(parts) = parts else {
+            let heard = match heard {
+                // A success without readable parts tells nothing about any row.
+                Heard::Applied => Heard::InDoubt {
+                    shrink: false,
+                    fault: in_doubt_fault("the answer to the $batch could not be read"),
+                },
+                other => other,
+            };
+            let why = said(&heard);
+            let deadline = self.shared.settings.retry_deadline;
+            let step = decide(&mut work.case, heard, now, deadline);
+            return self.carry_out(work, step, why, retry_after, now);
+        };
+        let mut answers = Vec::with_capacity(work.rows.len());
+        let mut ids = Vec::with_capacity(work.rows.len());
+        for index in 0..work.rows.len() {
+            let Some(part) = parts.get(index) else {
+                // Stopped or cut before this one: it may have run.
+                let fault = in_doubt_fault("the answer ends before this operation");
+                answers.push(Heard::InDoubt { shrink: false, fault });
+                ids.push(None);
+                continue;
+            };
+            let part: ApiReply = part.clone().into();
+            let link = part.headers.entity_id.as_deref();
+            ids.push(link.and_then(|l| response::entity_id(l, &self.shared.origin).ok().flatten()));
+            let verdict = classify(&self.sent(Form::Single, &work), Ok(&part));
+            answers.push(match tell(&verdict, None) {
+                Told::Whole { heard, .. } => heard,
+                Told::Throttled { kind, retry_after } => {
+                    self.shared.throttled(identity, kind, retry_after);
+                    Heard::NotApplied { shrink: false, fault: in_doubt_fault("throttled") }
+                }
+                Told::Unsupported(fault) => Heard::Systemic(fault),
+                Told::Items(_) => Heard::Applied,
+            });
+        }
+        self.rows_landed(work, answers, ids)
+    }
+
+    /// Every row has an answer of its own.
+    fn rows_landed(
+        &mut self,
+        work: Work,
+        answers: Vec<Heard>,
+        ids: Vec<Option<Uuid>>,
+    ) -> Result<(), LaneFailed> {
+        let mut settled: Vec<(usize, RowEnd)> = Vec::new();
+        let mut again: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+        let mut probe: Vec<(usize, RowFault)> = Vec::new();
+        let mut pause = None;
+        let good = self.plan.good();
+        for (index, heard) in answers.into_iter().enumerate() {
+            match decide_row(&work.case, heard) {
+                RowStep::Settle => {
+                    let id = ids.get(index).copied().flatten();
+                    settled.push((index, RowEnd::Good(good, id)));
+                }
+                RowStep::Refuse(fault) => {
+                    settled.push((index, RowEnd::Bad(RowState::Failed, fault)));
+                }
+                RowStep::GiveUpInDoubt(fault) => {
+                    settled.push((index, RowEnd::Bad(RowState::Ambiguous, fault)));
+                }
+                RowStep::Again { doubt } => again[usize::from(doubt)].push(index),
+                RowStep::Probe(fault) => probe.push((index, fault)),
+                RowStep::Pause(fault) => {
+                    again[usize::from(work.case.doubt)].push(index);
+                    pause = Some(fault);
+                }
+            }
+        }
+        if let Some(fault) = pause {
+            self.pause(format!("{}: {}", fault.code, fault.message));
+        }
+        if settled.len() == work.rows.len() {
+            return self.settle_all(work, settled.into_iter().map(|(_, end)| end).collect());
+        }
+        let [certain, doubtful] = again;
+        let mut groups = Vec::new();
+        for (rows, doubt) in [(certain, false), (doubtful, true)] {
+            if !rows.is_empty() {
+                groups.push((rows, doubt, None));
+            }
+        }
+        for (index, fault) in probe {
+            groups.push((vec![index], work.case.doubt, Some(fault)));
+        }
+        self.split(work, settled, groups)
+    }
+
+    fn probe_landed(
+        &mut self,
+        mut work: Work,
+        heard: Heard,
+        reply: Option<ApiReply>,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        let pk = &self.plan.target.primary_id;
+        let page = match (heard, &reply) {
+            (Heard::Applied, Some(reply)) => {
+                match response::presence(&reply.body, pk, &self.shared.origin) {
+                    Ok(page) => page,
+                    Err(error) => {
+                        self.delay(work, 1, None, error.to_string(), now);
+                        return Ok(());
+                    }
+                }
+            }
+            (Heard::Systemic(fault) | Heard::Refused(fault), _) => {
+                // Without the right to read, an invisible row looks absent: better stand still.
+                self.pause(format!(
+                    "cannot ask which rows of {} are present ({}: {}); grant organization-wide read and resume",
+                    self.plan.target.logical_name, fault.code, fault.message
+                ));
+                self.ready.push_front(work);
+                return Ok(());
+            }
+            (Heard::Unauthorized(fault), _) => {
+                work.case.reauthorizations += 1;
+                if work.case.reauthorizations > 2 {
+                    work.case.reauthorizations = 0;
+                    self.pause(format!("{}: {}", fault.code, fault.message));
+                }
+                self.ready.push_front(work);
+                return Ok(());
+            }
+            (other, _) => {
+                work.case.failures += 1;
+                let failures = work.case.failures;
+                self.delay(work, failures, None, said(&other), now);
+                return Ok(());
+            }
+        };
+        let Phase::Probe { fault, mut queries, mut present, was_apart } = work.phase else {
+            return Ok(());
+        };
+        present.extend(page.rows.iter().map(|row| row.id));
+        queries.pop_front();
+        if let Some(next) = page.next {
+            queries.push_front(crate::client::request::get(next));
+        }
+        if !queries.is_empty() {
+            work.phase = Phase::Probe { fault, queries, present, was_apart };
+            self.ready.push_front(work);
+            return Ok(());
+        }
+        work.phase = if was_apart { Phase::Apart } else { Phase::Bulk };
+        work.case.failures = 0;
+        let found: Vec<bool> = work
+            .rows
+            .iter()
+            .map(|row| self.plan.id_of(row.prepared()).is_some_and(|id| present.contains(&id)))
+            .collect();
+        let ends = read_probe(&work.case, &found);
+        self.probed(work, &ends, fault, now)
+    }
+
+    fn probed(
+        &mut self,
+        mut work: Work,
+        ends: &[ProbeEnd],
+        fault: RowFault,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        if ends.iter().all(|end| *end == ProbeEnd::Refused) {
+            // None of the ids is there: the key that is taken is another one. A doubt stays, so
+            // that each refused row is asked for once more before it is called failed.
+            if work.rows.len() == 1 {
+                let ends = vec![RowEnd::Bad(RowState::Failed, fault)];
+                return self.settle_all(work, ends);
+            }
+            let heard = Heard::Refused(fault);
+            let step = decide(&mut work.case, heard, now, self.shared.settings.retry_deadline);
+            return self.carry_out(work, step, String::new(), None, now);
+        }
+        let mut settled = Vec::new();
+        let mut again = Vec::new();
+        for (index, end) in ends.iter().enumerate() {
+            match end {
+                ProbeEnd::Written => settled.push((index, RowEnd::Good(self.plan.good(), None))),
+                ProbeEnd::Foreign => settled.push((index, self.foreign())),
+                ProbeEnd::Again | ProbeEnd::Refused => again.push(index),
+            }
+        }
+        if again.is_empty() {
+            return self.settle_all(work, settled.into_iter().map(|(_, end)| end).collect());
+        }
+        let doubt = work.case.doubt;
+        self.split(work, settled, vec![(again, doubt, None)])
+    }
+
+    /// A row that is there though this ledger never sent it.
+    fn foreign(&self) -> RowEnd {
+        match self.plan.spec.on_existing {
+            OnExisting::Skip => RowEnd::Good(RowState::Existing, None),
+            OnExisting::Fail => RowEnd::Bad(
+                RowState::Failed,
+                RowFault {
+                    code: "DV0506".to_owned(),
+                    category: FaultCategory::Duplicate,
+                    message: "a row with this id exists, and this ledger never sent it: the same job ran before with another ledger, or the id is taken; set on_existing = \"skip\" to keep such rows"
+                        .to_owned(),
+                    retryable: false,
+                },
+            ),
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        mut work: Work,
+        step: Step,
+        why: String,
+        retry_after: Option<Duration>,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        match step {
+            Step::Settle => self.settle_good(work, None),
+            Step::Resend { failures } => {
+                self.delay(work, failures, retry_after, why, now);
+                Ok(())
+            }
+            Step::Reauthorize => {
+                self.ready.push_front(work);
+                Ok(())
+            }
+            Step::Probe(fault) => {
+                work.begin_probe(&self.plan, fault);
+                self.ready.push_front(work);
+                Ok(())
+            }
+            Step::Halve => {
+                self.meters().splits.inc();
+                let middle = work.rows.len().div_ceil(2);
+                let doubt = work.case.doubt;
+                let all: Vec<usize> = (0..work.rows.len()).collect();
+                let groups = vec![
+                    (all[..middle].to_vec(), doubt, None),
+                    (all[middle..].to_vec(), doubt, None),
+                ];
+                self.split(work, Vec::new(), groups)
+            }
+            Step::TakeApart => {
+                self.meters().splits.inc();
+                work.take_apart();
+                self.ready.push_front(work);
+                Ok(())
+            }
+            Step::Refuse(fault) => {
+                let ends = vec![RowEnd::Bad(RowState::Failed, fault); work.rows.len()];
+                self.settle_all(work, ends)
+            }
+            Step::GiveUpInDoubt(fault) => {
+                let ends = vec![RowEnd::Bad(RowState::Ambiguous, fault); work.rows.len()];
+                self.settle_all(work, ends)
+            }
+            Step::Pause(fault) => {
+                self.pause(format!("{}: {}", fault.code, fault.message));
+                self.ready.push_front(work);
+                Ok(())
+            }
+        }
+    }
+
+    fn delay(
+        &mut self,
+        work: Work,
+        failures: u32,
+        retry_after: Option<Duration>,
+        why: String,
+        now: MonoTime,
+    ) {
+        let backoff = retry::backoff(failures, &mut self.rng);
+        let at = now
+            + retry_after.map_or(backoff, |said| said.min(retry::RETRY_AFTER_MAX) + backoff / 8);
+        tracing::debug!(load = %self.plan.spec.name, batch = work.id.0, failures, %why, "again later");
+        self.delayed.insert((at, work.id), (work, why));
+    }
+
+    /// A batch of rows that Dataverse gave ids to and whose attempt nobody can repeat.
+    pub(super) fn give_up_in_doubt(&mut self, work: Work) {
+        let fault = in_doubt_fault("the process ended while this request was under way");
+        let ends = vec![RowEnd::Bad(RowState::Ambiguous, fault); work.rows.len()];
+        if let Err(error) = self.settle_all(work, ends) {
+            self.pause(error.to_string());
+        }
+    }
+
+    pub(super) fn unsendable(&mut self, work: Work, why: &str) {
+        let fault = RowFault {
+            code: "DV0314".to_owned(),
+            category: FaultCategory::Value,
+            message: why.to_owned(),
+            retryable: false,
+        };
+        let step = if work.rows.len() > 1 { Step::Halve } else { Step::Refuse(fault) };
+        if let Err(error) = self.carry_out(work, step, String::new(), None, clock::now()) {
+            self.pause(error.to_string());
+        }
+    }
+
+    /// Whether a success is what was asked for; the ids Dataverse gave, if it gives them.
+    fn applied(&self, work: &Work, reply: Option<&ApiReply>) -> Result<Option<Vec<Uuid>>, Applied> {
+        if self.message != Message::CreateMultiple {
+            return Ok(None);
+        }
+        // The status said yes and the body was cut: with known ids that is all there is to know.
+        let Some(reply) = reply else { return Ok(None) };
+        let body = &reply.body[..];
+        let ids = response::created_ids(body).map_err(|e| Applied::Unreadable(e.to_string()))?;
+        if ids.len() != work.rows.len() {
+            return Err(Applied::OtherIds(format!(
+                "load {}, batch {}: {} rows were sent and {} ids came back",
+                self.plan.spec.name,
+                work.id.0,
+                work.rows.len(),
+                ids.len()
+            )));
+        }
+        for (row, id) in work.rows.iter().zip(&ids) {
+            if let Some(sent) = self.plan.id_of(row.prepared())
+                && sent != *id
+            {
+                return Err(Applied::OtherIds(format!(
+                    "load {}, batch {}: id {sent} was sent and {id} came back",
+                    self.plan.spec.name, work.id.0
+                )));
+            }
+        }
+        Ok(self.server_gives_ids().then_some(ids))
+    }
+
+    fn settle_good(&mut self, work: Work, ids: Option<Vec<Uuid>>) -> Result<(), LaneFailed> {
+        let good = self.plan.good();
+        let ends = match ids {
+            Some(ids) => ids.into_iter().map(|id| RowEnd::Good(good, Some(id))).collect(),
+            None => vec![RowEnd::Good(good, None); work.rows.len()],
+        };
+        self.settle_all(work, ends)
+    }
+
+    /// Every row of the batch has its end: outcome to the ledger, lines behind it.
+    fn settle_all(&mut self, work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
+        let mut records = Vec::with_capacity(1);
+        let projection = self.settle_into(&mut records, work, &ends)?;
+        drop(self.shared.ledger.append(&records, Some(projection)));
+        if ends.iter().any(|end| end.state().is_bad()) {
+            self.judge_failures();
+        }
+        Ok(())
+    }
+
+    fn settle_into(
+        &self,
+        records: &mut Vec<LedgerRecord>,
+        work: Work,
+        ends: &[RowEnd],
+    ) -> Result<crate::record::projection::Projection, LaneFailed> {
+        let at_ms = clock::wall_ms();
+        let stamp = Stamp::at(at_ms);
+        let columns = self.columns.clone();
+        let mut lines = LineWriter::new(&self.plan, columns.as_deref());
+        let mut states: Vec<(RowState, u32)> = Vec::with_capacity(1);
+        let mut server_ids = Vec::new();
+        let keep_ids = self.server_gives_ids() && makes_rows(self.plan.spec.operation);
+        {
+            let mut staged = self.staged.write();
+            for (row, end) in work.rows.iter().zip(ends) {
+                let state = end.state();
+                match states.last_mut() {
+                    Some((last, count)) if *last == state => *count += 1,
+                    _ => states.push((state, 1)),
+                }
+                settle(&mut staged.states, row.ordinal(), state)?;
+                match end {
+                    RowEnd::Good(_, id) => {
+                        lines.good(row, state, *id, Some(work.id), &stamp);
+                        if keep_ids && let Some(id) = id {
+                            staged.ids.insert(row.ordinal(), *id);
+                        }
+                        server_ids.push(id.unwrap_or_default());
+                    }
+                    RowEnd::Bad(_, fault) => {
+                        lines.bad(row, state, fault, work.attempts);
+                        server_ids.push(Uuid::nil());
+                        records.push(LedgerRecord::RowFail(Box::new(RowFail {
+                            table: self.plan.table,
+                            row: row.ordinal(),
+                            state,
+                            fault: fault.clone(),
+                            attempts: work.attempts,
+                            batch: Some(work.id),
+                        })));
+                    }
+                }
+            }
+        }
+        let took = work.first_sent.map_or(Duration::ZERO, |t| clock::now().saturating_since(t));
+        let outcome = Outcome {
+            batch: work.id,
+            at_ms,
+            attempts: work.attempts,
+            service_request_id: work.service_request_id.clone(),
+            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            states,
+            server_ids: keep_ids.then_some(server_ids),
+        };
+        records.push(LedgerRecord::Outcome(Box::new(outcome)));
+        lines.hold(work.rows);
+        Ok(lines.finish())
+    }
+
+    /// Makes children of a batch: one of the rows that have their end, one for each group of rows
+    /// that go on. The parent, the children and the ends are one append, so a crash leaves either
+    /// the parent in doubt or all of them.
+    fn split(
+        &mut self,
+        parent: Work,
+        settled: Vec<(usize, RowEnd)>,
+        groups: Vec<(Vec<usize>, bool, Option<RowFault>)>,
+    ) -> Result<(), LaneFailed> {
+        let mut works: Vec<Work> = Vec::new();
+        let mut intents = Vec::new();
+        let mut child = |lane: &Self, rows: Vec<usize>, doubt: bool, fault: Option<RowFault>| {
+            let rows = rows.into_iter().map(|i| parent.rows[i].clone()).collect();
+            let mut work = Work::new(lane.shared.new_batch(), rows, &lane.plan, lane.message);
+            if parent.case.apart {
+                work.take_apart();
+            }
+            work.case.doubt = doubt;
+            work.case.failing_since = parent.case.failing_since;
+            work.attempts = parent.attempts;
+            work.first_sent = parent.first_sent;
+            work.service_request_id.clone_from(&parent.service_request_id);
+            intents.push(lane.intent(&mut work, Some(parent.id)));
+            if let Some(fault) = fault {
+                work.begin_probe(&lane.plan, fault);
+            }
+            work
+        };
+        let (done, ends): (Vec<usize>, Vec<RowEnd>) = settled.into_iter().unzip();
+        let ended = (!done.is_empty()).then(|| child(self, done, parent.case.doubt, None));
+        for (rows, doubt, fault) in groups {
+            works.push(child(self, rows, doubt, fault));
+        }
+        let children = ended.iter().chain(&works).map(|w| w.id).collect();
+        let mut records = vec![LedgerRecord::Split { batch: parent.id, children }];
+        records.extend(intents);
+        let mut any_bad = false;
+        let projection = match ended {
+            Some(work) => {
+                any_bad = ends.iter().any(|end| end.state().is_bad());
+                Some(self.settle_into(&mut records, work, &ends)?)
+            }
+            None => None,
+        };
+        let ticket = self.shared.ledger.append(&records, projection);
+        self.intents.push_back((ticket, works));
+        if any_bad {
+            self.judge_failures();
+        }
+        Ok(())
+    }
+
+    /// Pauses the load when too many of its rows were refused.
+    ///
+    /// Source: `delivery-guarantees.md` §8: more than 1,000, or more than 1 % after 1,000 settled.
+    pub(super) fn judge_failures(&mut self) {
+        let (failed, settled) = {
+            let staged = self.staged.read();
+            let failed: u64 = RowState::ALL
+                .into_iter()
+                .filter(|state| state.is_bad())
+                .map(|state| staged.states.count(state))
+                .sum();
+            (failed, staged.states.settled())
+        };
+        let settings = &self.shared.settings;
+        let too_many = settings.failed_rows_max.is_some_and(|max| failed > max);
+        let share = failed as f64 / settled.max(1) as f64;
+        if too_many || (settled >= 1000 && share > settings.failed_share_max) {
+            self.pause(format!(
+                "DV0504: {failed} of {settled} rows were refused ({:.1} %), more than [breakers] allows; look at the error file, then resume or end the run",
+                share * 100.0
+            ));
+        }
+    }
+}
+
+enum Applied {
+    Unreadable(String),
+    OtherIds(String),
+}
+
+fn in_doubt_fault(why: &str) -> RowFault {
+    RowFault {
+        code: "DV0507".to_owned(),
+        category: FaultCategory::Transient,
+        message: format!("sent, and nobody can say whether it was applied: {why}"),
+        retryable: false,
+    }
+}
+
+fn said(heard: &Heard) -> String {
+    match heard {
+        Heard::Applied => String::new(),
+        Heard::NotApplied { fault, .. }
+        | Heard::InDoubt { fault, .. }
+        | Heard::Exists(fault)
+        | Heard::Refused(fault)
+        | Heard::TooLarge(fault)
+        | Heard::Unauthorized(fault)
+        | Heard::Systemic(fault) => format!("{}: {}", fault.code, fault.message),
+    }
+}

@@ -1,0 +1,16 @@
+//! The wiring: the only place that knows all stages. Read in this order: `plan` (what is fixed for
+//! a load), `feed` (threads that read and convert), `intake` (rows become batches), `lane` (the
+//! loop), `work` (a batch and its requests), `landing` (what an answer leads to), `lines` (what is
+//! shown of settled rows), `whole` (all lanes of a job), `leftover` (rows an ended run never sent).
+
+pub mod feed;
+mod intake;
+mod landing;
+mod lane;
+pub mod leftover;
+mod lines;
+pub mod plan;
+pub mod shared;
+pub mod staged;
+pub mod whole;
+mod work;

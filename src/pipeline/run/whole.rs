@@ -1,0 +1,202 @@
+//! All lanes of a job, from the first row to the last line.
+
+use crate::catalog::model::Catalog;
+use crate::client::attempt::Transport;
+use crate::config::job::TableLoad;
+use crate::control::steering::Wish;
+use crate::pipeline::ledger::record::LedgerRecord;
+use crate::pipeline::ledger::recover::LoadRecovery;
+use crate::pipeline::run::feed::{self, Feed};
+use crate::pipeline::run::lane::Lane;
+pub use crate::pipeline::run::lane::{LaneEnd, LaneFailed};
+use crate::pipeline::run::plan::LoadPlan;
+use crate::pipeline::run::shared::Shared;
+use crate::pipeline::run::staged::{SharedStaged, Staged};
+use crate::pipeline::sink::file::Sinks;
+use crate::record::outcome::RowState;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often the memory gauge is read.
+const GAUGE: Duration = Duration::from_millis(500);
+
+/// How each load of a run ended, in job order, and what went wrong besides.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// By load.
+    pub loads: Vec<Result<LaneEnd, LaneFailed>>,
+    /// What is remembered of each load's rows.
+    pub staged: Vec<SharedStaged>,
+    /// Why the files are incomplete, if they are.
+    pub sinks: Option<String>,
+}
+
+impl RunEnd {
+    /// Whether every row of every load is settled.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.sinks.is_none() && self.loads.iter().all(|l| matches!(l, Ok(LaneEnd::Done)))
+    }
+}
+
+/// Runs all loads side by side; a load whose rows refer to another's waits for it by itself.
+/// Returns when all lanes ended and the files hold what the ledger says.
+pub async fn run<T: Transport>(
+    shared: Arc<Shared<T>>,
+    plans: Vec<Arc<LoadPlan>>,
+    catalog: Arc<Catalog>,
+    recovery: Vec<LoadRecovery>,
+    sinks: &Sinks,
+    seed: u64,
+) -> RunEnd {
+    let staged: Vec<SharedStaged> =
+        plans.iter().zip(&recovery).map(|(plan, known)| remember(plan, known)).collect();
+    let idles: Vec<watch::Sender<bool>> = plans.iter().map(|_| watch::Sender::new(false)).collect();
+    for (plan, known) in plans.iter().zip(&recovery) {
+        count_known(&shared, plan, known);
+    }
+    let loads: Arc<[TableLoad]> = plans.iter().map(|plan| plan.spec.clone()).collect();
+    let mut lanes = JoinSet::new();
+    let mut ends: Vec<Option<Result<LaneEnd, LaneFailed>>> = plans.iter().map(|_| None).collect();
+    for (index, (plan, known)) in plans.iter().zip(recovery).enumerate() {
+        let parents = plan
+            .parents
+            .iter()
+            .map(|parent| {
+                let parent = usize::from(parent.0);
+                (Arc::clone(&staged[parent]), idles[parent].subscribe())
+            })
+            .collect();
+        let feed = Feed {
+            plan: Arc::clone(plan),
+            staged: Arc::clone(&staged[index]),
+            loads: Arc::clone(&loads),
+            catalog: Arc::clone(&catalog),
+            partitions: known.partitions.clone(),
+            parents,
+            budget: shared.budget.clone(),
+            steering: shared.steering.clone(),
+            meters: Arc::clone(&shared.meters),
+            watch: shared.settings.watch,
+        };
+        match feed::start(feed) {
+            Ok(inflow) => {
+                let lane = Lane::new(
+                    Arc::clone(&shared),
+                    Arc::clone(plan),
+                    Arc::clone(&staged[index]),
+                    known,
+                    inflow,
+                    idles[index].clone(),
+                    seed ^ index as u64,
+                );
+                lanes.spawn(async move { (index, lane.run().await) });
+            }
+            Err(error) => {
+                ends[index] = Some(Err(LaneFailed::Source(format!("no thread: {error}"))));
+            }
+        }
+    }
+    let mut gauge = tokio::time::interval(GAUGE);
+    loop {
+        tokio::select! {
+            ended = lanes.join_next() => match ended {
+                Some(Ok((index, end))) => {
+                    note(&shared, &plans[index], &end);
+                    ends[index] = Some(end);
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a lane ended with a panic");
+                    stop(&shared);
+                }
+                None => break,
+            },
+            _ = gauge.tick() => {
+                let taken = i64::try_from(shared.budget.taken()).unwrap_or(i64::MAX);
+                shared.meters.memory_taken.set(taken);
+            }
+        }
+    }
+    shared.budget.close();
+    let sinks = match sinks.flush_and_mark().await {
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let loads = ends
+        .into_iter()
+        .map(|end| {
+            end.unwrap_or_else(|| {
+                Err(LaneFailed::Invariant {
+                    code: "DV0499",
+                    detail: "the lane ended with a panic; its open rows stay in doubt".to_owned(),
+                })
+            })
+        })
+        .collect();
+    let end = RunEnd { loads, staged, sinks };
+    if end.is_complete() {
+        close(&shared, &end.staged).await;
+    }
+    end
+}
+
+fn remember(plan: &LoadPlan, known: &LoadRecovery) -> SharedStaged {
+    let mut staged = Staged::new(plan.spec.ids.clone(), plan.pinned, known.states.clone());
+    staged.ids.extend(known.server_ids.iter());
+    Arc::new(RwLock::new(staged))
+}
+
+/// Rows settled and shown before this run count from the start; rows whose lines are written
+/// again count when they are.
+fn count_known<T: Transport>(shared: &Shared<T>, plan: &LoadPlan, known: &LoadRecovery) {
+    let meters = shared.meters.load(plan.table);
+    for state in RowState::ALL {
+        let unshown = known.unprojected.values().filter(|u| u.state == state).count() as u64;
+        let shown = known.states.count(state).saturating_sub(unshown);
+        meters.open.add(i64::try_from(shown).unwrap_or(i64::MAX));
+        meters.settle(state, shown);
+    }
+}
+
+fn note<T: Transport>(shared: &Shared<T>, plan: &LoadPlan, end: &Result<LaneEnd, LaneFailed>) {
+    let load = plan.spec.name.as_str();
+    match end {
+        Ok(LaneEnd::Done) => tracing::info!(load, "every row is settled"),
+        Ok(LaneEnd::Stopped) => tracing::info!(load, "stopped before its end; resumable"),
+        Ok(LaneEnd::Paused(why)) => {
+            tracing::error!(load, why, "ended while paused; resumable");
+            stop(shared);
+        }
+        Err(error) => {
+            tracing::error!(load, %error, "cannot go on");
+            stop(shared);
+        }
+    }
+}
+
+fn stop<T: Transport>(shared: &Shared<T>) {
+    if shared.steering.wish(Wish::Stop).is_err() {
+        tracing::debug!("the run is stopping already");
+    }
+}
+
+async fn close<T: Transport>(shared: &Shared<T>, staged: &[SharedStaged]) {
+    let totals = staged
+        .iter()
+        .map(|staged| {
+            let staged = staged.read();
+            RowState::ALL
+                .into_iter()
+                .map(|state| (state, staged.states.count(state)))
+                .filter(|(_, rows)| *rows > 0)
+                .collect()
+        })
+        .collect();
+    let closed = shared.ledger.append(&[LedgerRecord::Close { totals }], None).await;
+    if let Err(error) = closed {
+        tracing::error!(%error, "the job is complete, and its ledger could not be closed");
+    }
+}
