@@ -28,7 +28,9 @@ pub(super) async fn run(args: &DemoArgs, display: &Display) -> anyhow::Result<u8
     let place = folder.clone();
     let set = tokio::task::spawn_blocking(move || demo::generate(&place, rows, seed, share))
         .await?
-        .with_context(|| format!("cannot write the files of the rehearsal under {}", folder.display()))?;
+        .with_context(|| {
+            format!("cannot write the files of the rehearsal under {}", folder.display())
+        })?;
     let took = clock::now().saturating_since(begun);
     say(&format!(
         "{} rows in {} files, {} of them bad on purpose ({:.1} s)",
@@ -56,8 +58,7 @@ pub(super) async fn run(args: &DemoArgs, display: &Display) -> anyhow::Result<u8
     ));
     let job_file = set.write_job(&DemoTarget { url: url.clone(), authority: url, ..target })?;
     let job = crate::config::read::load(&job_file)?;
-    let load_args =
-        LoadArgs { job: job_file.clone(), watch: false, no_wait: true, summary: None };
+    let load_args = LoadArgs { job: job_file.clone(), watch: false, no_wait: true, summary: None };
     let outcome = load::load(&job, &load_args, display).await?;
     let summary = summary::summarize(&job, &outcome);
     print(&summary.human())?;
