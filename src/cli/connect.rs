@@ -72,7 +72,7 @@ pub(super) async fn connect(job: &Job) -> Result<Connected, NotConnected> {
     let organization = first.organization;
     let organization_name = first.unique_name.clone();
     compare(job, &identities, organization_name.as_deref())?;
-    let wanted: BTreeSet<String> = job.tables.iter().map(|t| t.table.clone()).collect();
+    let wanted = wanted(job);
     let catalog = fetch::fetch(&*transport, IdentityId(0), &wanted, timeout)
         .await
         .map_err(|error| not_connected(&job.identities[0].name, &job.environment.url, &error))?;
@@ -83,6 +83,16 @@ pub(super) async fn connect(job: &Job) -> Result<Connected, NotConnected> {
         organization_name,
         catalog: Arc::new(catalog),
     })
+}
+
+/// Tables whose columns and keys are needed: those loaded, and those addressed by alternate key.
+fn wanted(job: &Job) -> BTreeSet<String> {
+    let lookups = job.tables.iter().flat_map(|t| &t.columns).filter_map(|c| c.lookup.as_ref());
+    let by_key = lookups
+        .flat_map(|lookup| &lookup.targets)
+        .filter(|via| matches!(via.by, LookupBy::Key(_)))
+        .map(|via| via.table.clone());
+    job.tables.iter().map(|t| t.table.clone()).chain(by_key).collect()
 }
 
 fn not_connected(identity: &str, url: &str, error: &FetchRefused) -> NotConnected {

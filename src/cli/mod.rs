@@ -7,6 +7,7 @@ pub mod demo;
 pub mod exit;
 pub mod explain;
 mod load;
+mod rehearse;
 pub mod report;
 mod run;
 pub mod simulate;

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs};
 use crate::cli::load::NotBegun;
-use crate::cli::{check, exit, explain, load, steer, summary};
+use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary};
 use crate::config::diagnose::ConfigRefused;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::progress::Display;
@@ -55,9 +55,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             Ok(exit::DONE)
         }
         Command::Check(args) => check::run(&args).await,
-        Command::Demo(_) | Command::Simulate(_) => {
-            anyhow::bail!("not wired yet")
-        }
+        Command::Demo(args) => rehearse::run(&args, &display).await,
+        Command::Simulate(args) => simulate::run(&args).await,
     }
 }
 
@@ -76,7 +75,7 @@ async fn run_load(args: &LoadArgs, display: &Display) -> anyhow::Result<u8> {
 }
 
 /// Writes to standard output; a reader that went away is no failure.
-fn print(text: &str) -> io::Result<()> {
+pub(super) fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

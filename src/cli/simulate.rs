@@ -21,16 +21,19 @@ pub async fn run(args: &SimulateArgs) -> Result<u8> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listen = settings.listen;
     let simulator = Simulator::start(settings, listen).await?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", greeting(&simulator)).context("cannot write to standard output")?;
-    out.flush().context("cannot write to standard output")?;
-    drop(out);
+    say(&greeting(&simulator)).context("cannot write to standard output")?;
     tokio::select! {
         came = signals.next() => tracing::info!(?came, "stopping"),
         () = simulator.stopped() => tracing::info!("told to stop"),
     }
     simulator.stop().await;
     Ok(exit::DONE)
+}
+
+fn say(line: &serde_json::Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 /// Reads a settings file; paths inside it count from its folder.
@@ -74,6 +77,9 @@ fn greeting(simulator: &Simulator) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
 
     #[test]
     fn the_example_says_what_it_sets_and_reads() {
@@ -112,5 +118,28 @@ mod tests {
         assert_eq!(hello["users"][1]["client_secret"], "pretended-secret-2");
         assert!(hello["token_url"].as_str().expect("text").ends_with("/oauth2/v2.0/token"));
         simulator.stop().await;
+    }
+
+    #[tokio::test]
+    async fn the_command_runs_until_it_is_told_to_stop() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("sim.toml");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = free.local_addr().expect("address");
+        drop(free);
+        std::fs::write(&path, format!("listen = '{addr}'")).expect("written");
+        let args = SimulateArgs { settings: Some(path) };
+        let command = tokio::spawn(async move { run(&args).await });
+        let mut stream = loop {
+            match TcpStream::connect(addr).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let ask = "POST /_sim/shutdown HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(ask.as_bytes()).await.expect("sent");
+        let ended = tokio::time::timeout(Duration::from_secs(5), command).await;
+        let code = ended.expect("in time").expect("no panic").expect("no error");
+        assert_eq!(code, exit::DONE);
     }
 }

@@ -41,7 +41,7 @@ pub fn json_special(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Where a field is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 struct FieldSpan {
     start: u32,
     end: u32,
@@ -54,62 +54,87 @@ struct FieldSpan {
 pub struct FieldSplitter {
     delimiter: u8,
     quote: u8,
-    /// Pads the last word: neither delimiter, quote, nor special to JSON.
-    filler: u8,
+    /// Fields of the last record are the first `count`.
     spans: Vec<FieldSpan>,
+    count: usize,
 }
 
 impl FieldSplitter {
     /// For fields between `delimiter`s, quoted by `quote`; both ASCII and different.
     #[must_use]
     pub fn new(delimiter: u8, quote: u8) -> Self {
-        let filler = (b'0'..=b'9').find(|b| *b != delimiter && *b != quote).unwrap_or(b'x');
-        Self { delimiter, quote, filler, spans: Vec::new() }
+        Self { delimiter, quote, spans: Vec::new(), count: 0 }
     }
 
-    /// Takes `record` apart (no line end) and tells whether no byte of it is special to JSON
-    /// (`"`, `\`, below 0x20), so that fields can be copied into JSON text as they are. A record
-    /// is at most 4 GiB long.
+    /// Takes `record` apart (no line end) and tells whether no byte of its fields is special to
+    /// JSON (`"`, `\`, below 0x20), so that fields can be copied into JSON text as they are. A
+    /// record is at most 4 GiB long.
+    #[inline]
     pub fn split(&mut self, record: &[u8]) -> bool {
-        self.spans.clear();
-        let (delimiters, quotes) = (ONES * u64::from(self.delimiter), ONES * u64::from(self.quote));
-        let mut special = if self.quote == b'"' { 0 } else { 1 };
-        let (mut start, mut at) = (0, 0);
-        'words: while at < record.len() {
-            let word = match record[at..].first_chunk::<8>() {
-                Some(word) => u64::from_le_bytes(*word),
-                None => {
-                    let mut word = [self.filler; 8];
-                    word[..record.len() - at].copy_from_slice(&record[at..]);
-                    u64::from_le_bytes(word)
-                }
-            };
-            special |= any_control(word) | any_zero(word ^ (ONES * b'\\' as u64));
-            let mut hits = zero_bytes(word ^ delimiters) | zero_bytes(word ^ quotes);
+        // Without branches, so that it is done on whole vectors.
+        let special = record.iter().fold(0, |special, byte| {
+            let found = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\') | (*byte == self.quote);
+            special | u8::from(found & (*byte != self.delimiter))
+        });
+        if special == 0 {
+            self.split_plain(record);
+        } else {
+            self.split_quoted(record);
+        }
+        special == 0
+    }
+
+    /// Without a quote, fields end at delimiters and nowhere else.
+    fn split_plain(&mut self, record: &[u8]) {
+        let delimiters = ONES * u64::from(self.delimiter);
+        let (mut start, mut at, mut count) = (0, 0, 0);
+        let mut words = record.chunks_exact(8);
+        for word in words.by_ref() {
+            // Room for the fields that may end in this word, so that storing one is one store.
+            if self.spans.len() < count + 9 {
+                self.spans.resize(2 * count + 32, FieldSpan::default());
+            }
+            let spans = self.spans.as_mut_slice();
+            let word = u64::from_le_bytes(word.try_into().unwrap_or([0; 8]));
+            let mut hits = zero_bytes(word ^ delimiters);
             while hits != 0 {
-                let hit = at + (hits.trailing_zeros() / 8) as usize;
+                let hit = at + hits.trailing_zeros() / 8;
                 hits &= hits - 1;
-                if record[hit] == self.delimiter {
-                    self.push(start, hit, false);
-                    start = hit + 1;
-                } else {
-                    special = 1;
-                    if hit == start {
-                        match self.quoted(record, start) {
-                            Some(next) => {
-                                start = next;
-                                at = next;
-                                continue 'words;
-                            }
-                            None => return false,
-                        }
-                    }
-                }
+                spans[count] = FieldSpan { start, end: hit, mixed: false };
+                count += 1;
+                start = hit + 1;
             }
             at += 8;
         }
-        self.push(start, record.len(), false);
-        special == 0
+        self.count = count;
+        #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
+        for (i, byte) in words.remainder().iter().enumerate() {
+            if *byte == self.delimiter {
+                let end = at + i as u32;
+                self.push(start as usize, end as usize, false);
+                start = end + 1;
+            }
+        }
+        self.push(start as usize, record.len(), false);
+    }
+
+    fn split_quoted(&mut self, record: &[u8]) {
+        self.count = 0;
+        let mut start = 0;
+        loop {
+            if record.get(start) == Some(&self.quote) {
+                match self.quoted(record, start) {
+                    Some(next) => start = next,
+                    None => return,
+                }
+            } else if let Some(found) = memchr(self.delimiter, &record[start..]) {
+                self.push(start, start + found, false);
+                start += found + 1;
+            } else {
+                self.push(start, record.len(), false);
+                return;
+            }
+        }
     }
 
     /// Reads the quoted field that begins at `open`; the start of the next field, or `None` at
@@ -119,13 +144,8 @@ impl FieldSplitter {
         let mut at = open + 1;
         loop {
             let Some(found) = memchr(self.quote, &record[at..]) else {
-                // Never closed: everything that is left.
-                self.push(open + 1, record.len(), mixed);
-                if mixed {
-                    // `unquote` wants to see the opening quote.
-                    self.spans.pop();
-                    self.push(open, record.len(), true);
-                }
+                // Never closed: everything that is left. `unquote` wants to see the opening quote.
+                self.push(if mixed { open } else { open + 1 }, record.len(), mixed);
                 return None;
             };
             let close = at + found;
@@ -157,19 +177,24 @@ impl FieldSplitter {
 
     fn push(&mut self, start: usize, end: usize, mixed: bool) {
         #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
-        self.spans.push(FieldSpan { start: start as u32, end: end as u32, mixed });
+        let span = FieldSpan { start: start as u32, end: end as u32, mixed };
+        match self.spans.get_mut(self.count) {
+            Some(place) => *place = span,
+            None => self.spans.push(span),
+        }
+        self.count += 1;
     }
 
     /// Fields of the last record.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.count
     }
 
     /// Whether no record was taken apart yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.count == 0
     }
 
     /// Length of field `index` as it stands in the record, bytes.
@@ -187,6 +212,7 @@ impl FieldSplitter {
     /// # Panics
     /// If there is no such field or `record` is not the last one split.
     #[must_use]
+    #[inline]
     pub fn verbatim<'a>(&self, index: usize, record: &'a [u8]) -> Option<&'a [u8]> {
         let span = self.spans[index];
         (!span.mixed).then(|| &record[span.start as usize..span.end as usize])
@@ -263,6 +289,7 @@ mod tests {
     fn tells_records_that_need_no_escapes() {
         let mut splitter = FieldSplitter::new(b',', b'"');
         assert!(splitter.split("plain,ä€,12345678901234567".as_bytes()));
+        assert!(FieldSplitter::new(b'\t', b'"').split(b"tabs\tbetween"));
         for special in ["a,\tb", "a\\b,c,d,e,f", "\"a\",b", "a,b\"c", "12345678,\u{1}"] {
             assert!(!splitter.split(special.as_bytes()), "{special}");
         }

@@ -35,14 +35,11 @@ impl Model {
             line.clear();
             write!(line, "{{\"table\":\"{}\",\"id\":\"{}\",\"values\":{{", def.name, row.id)?;
             let mut first = true;
-            for (column, value) in def.columns.iter().zip(&row.values) {
-                if *value == Value::Null {
-                    continue;
-                }
+            for (column, value) in row.values.iter() {
                 if !std::mem::replace(&mut first, false) {
                     line.push(b',');
                 }
-                write_text(&mut line, &column.name);
+                write_text(&mut line, &def.columns[column].name);
                 line.push(b':');
                 self.write_value(&mut line, value)?;
             }

@@ -67,7 +67,7 @@ impl Model {
         }
         let rows = &mut self.store.tables[table].rows;
         let place = rows.len();
-        rows.push(Some(Row { id, version: self.version, values }));
+        rows.push(Some(Row { id, version: self.version, values: values.into() }));
         attach(def, &mut self.store, table, place);
         self.journal.push(Undo::Inserted { table, place });
         Ok(place)
@@ -187,12 +187,12 @@ fn attach(def: &TableDef, store: &mut Store, table: usize, place: usize) {
     let rows = &mut tables[table];
     let Some(row) = rows.rows[place].as_ref() else { return };
     rows.live += 1;
-    if def.is_intersect {
-        if let (Value::Guid(one), Value::Guid(other)) = (&row.values[1], &row.values[2]) {
-            rows.by_pair.insert((*one, *other), place);
-            *references.entry(*one).or_default() += 1;
-            *references.entry(*other).or_default() += 1;
-        }
+    if let (true, Value::Guid(one), Value::Guid(other)) =
+        (def.is_intersect, &row.values[1], &row.values[2])
+    {
+        rows.by_pair.insert((*one, *other), place);
+        *references.entry(*one).or_default() += 1;
+        *references.entry(*other).or_default() += 1;
     }
     match def.standing.partition.map(|c| &row.values[c]) {
         Some(Value::Text(partition)) => {
@@ -220,12 +220,12 @@ fn detach(def: &TableDef, store: &mut Store, table: usize, place: usize) {
     let rows = &mut tables[table];
     let Some(row) = rows.rows[place].as_ref() else { return };
     rows.live -= 1;
-    if def.is_intersect {
-        if let (Value::Guid(one), Value::Guid(other)) = (&row.values[1], &row.values[2]) {
-            rows.by_pair.remove(&(*one, *other));
-            count(references, &Value::Reference(0, *one), false);
-            count(references, &Value::Reference(0, *other), false);
-        }
+    if let (true, Value::Guid(one), Value::Guid(other)) =
+        (def.is_intersect, &row.values[1], &row.values[2])
+    {
+        rows.by_pair.remove(&(*one, *other));
+        count(references, &Value::Reference(0, *one), false);
+        count(references, &Value::Reference(0, *other), false);
     }
     match def.standing.partition.map(|c| &row.values[c]) {
         Some(Value::Text(partition)) => {
@@ -278,7 +278,8 @@ fn swap(
             count(references, &row.values[*column], false);
             count(references, value, true);
         }
-        std::mem::swap(&mut row.values[*column], value);
+        let new = std::mem::replace(value, Value::Null);
+        *value = row.values.replace(*column, new);
     }
     for &k in &touched {
         if let Some(text) = key_text(&def.keys[k], |c| &row.values[c]) {

@@ -1,6 +1,7 @@
 //! Pure: alternate keys: how values compare, and the index of them.
 
 use super::schema::{KeyDef, TableDef};
+use super::store::RowValues;
 use super::value::Value;
 use std::fmt::Write as _;
 
@@ -101,7 +102,7 @@ fn bare(c: char) -> Option<&'static str> {
 
 /// The values of a key as a client would write them, for messages.
 #[must_use]
-pub fn shown(table: &TableDef, key: &KeyDef, values: &[Value]) -> Vec<String> {
+pub fn shown(table: &TableDef, key: &KeyDef, values: &RowValues) -> Vec<String> {
     key.columns
         .iter()
         .map(|&c| match &values[c] {

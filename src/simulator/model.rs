@@ -8,7 +8,7 @@ use super::refusals;
 use super::schema::{Schema, Storage, TableDef};
 use super::store::{Row, Store, TableRows};
 use super::value::Value;
-use super::{define, read_side, seed};
+use super::{define, query, seed};
 use uuid::Uuid;
 
 pub use super::refusals::refusal_body;
@@ -93,7 +93,7 @@ impl Model {
     pub fn execute(&mut self, ctx: &CallContext, call: &Call<'_>) -> Result<Answer, Refusal> {
         let actor = self.actor(ctx)?;
         if call.verb == Verb::Get {
-            return read_side::read(self, ctx, call);
+            return query::read(self, ctx, call);
         }
         let mark = self.journal.len();
         let result = self.write(ctx, &actor, call);

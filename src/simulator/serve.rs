@@ -309,6 +309,8 @@ mod tests {
     use crate::simulator::settings::Settings;
     use reqwest::{Client, Method, Response, StatusCode};
     use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     /// Keeps bodies; refuses those that say `bad`.
     #[derive(Default)]
@@ -887,5 +889,18 @@ mod tests {
         assert_eq!(rows.lines().count(), 3, "the failed change set left nothing: {rows}");
         let stats = rig.sim.stats();
         assert_eq!(stats.operations["CreateMultiple"].rows, 2);
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_closed() {
+        let rig = Rig::new("[http]\nidle_secs = 1").await;
+        let mut stream = TcpStream::connect(rig.sim.addr()).await.expect("connects");
+        let ask = "GET /api/data/v9.2/x HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(ask.as_bytes()).await.expect("sent");
+        let mut got = Vec::new();
+        let read = stream.read_to_end(&mut got);
+        let ended = tokio::time::timeout(Duration::from_secs(5), read).await;
+        ended.expect("closed in time").expect("closed in order");
+        assert!(got.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&got));
     }
 }

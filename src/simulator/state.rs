@@ -7,6 +7,7 @@ use super::call::Refusal;
 use super::create::state_lists;
 use super::refusals::STATE_STATUS;
 use super::schema::{StateRules, Storage, TableDef};
+use super::store::RowValues;
 use super::value::Value;
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ pub(super) fn on_create(def: &TableDef, id: Uuid, values: &mut [Value]) -> Resul
 pub(super) fn on_update(
     def: &TableDef,
     id: Uuid,
-    old: &[Value],
+    old: &RowValues,
     changes: &mut Vec<(usize, Value)>,
 ) -> Result<(), Refusal> {
     let Some((state, states, status, reasons)) = state_lists(def) else { return Ok(()) };

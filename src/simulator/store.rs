@@ -11,8 +11,93 @@ pub struct Row {
     pub id: Uuid,
     /// Row version; grows with every change in the whole store.
     pub version: u64,
-    /// Values in the order of the table's columns.
-    pub values: Vec<Value>,
+    /// Values by column index.
+    pub values: RowValues,
+}
+
+static NULL: Value = Value::Null;
+
+/// Values of a row by column index. Columns without value take no room: tables have many more
+/// columns than rows have values, and memory the machine has to hand out is what a fast loader
+/// waits for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RowValues {
+    /// Columns that are kept, ascending.
+    columns: Vec<u16>,
+    values: Vec<Value>,
+}
+
+impl RowValues {
+    /// Value of a column; null if it has none.
+    #[must_use]
+    pub fn get(&self, column: usize) -> Option<&Value> {
+        Some(&self[column])
+    }
+
+    /// Columns that have a value, ascending, with it.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Value)> {
+        let columns = self.columns.iter().map(|&c| usize::from(c));
+        columns.zip(&self.values).filter(|(_, value)| **value != Value::Null)
+    }
+
+    /// All values of a table of `width` columns, in their order.
+    #[must_use]
+    pub fn to_dense(&self, width: usize) -> Vec<Value> {
+        let mut out = vec![Value::Null; width];
+        for (column, value) in self.iter() {
+            out[column] = value.clone();
+        }
+        out
+    }
+
+    fn find(&self, column: usize) -> Result<usize, usize> {
+        self.columns.binary_search_by(|&c| usize::from(c).cmp(&column))
+    }
+
+    /// Puts a value and gives back the one before.
+    pub fn replace(&mut self, column: usize, value: Value) -> Value {
+        match self.find(column) {
+            Ok(at) => std::mem::replace(&mut self.values[at], value),
+            Err(_) if value == Value::Null => value,
+            Err(_) => {
+                self[column] = value;
+                Value::Null
+            }
+        }
+    }
+}
+
+impl From<Vec<Value>> for RowValues {
+    fn from(dense: Vec<Value>) -> Self {
+        let kept = dense.iter().filter(|value| !matches!(value, Value::Null)).count();
+        let mut out = Self { columns: Vec::with_capacity(kept), values: Vec::with_capacity(kept) };
+        for (column, value) in (0u16..).zip(dense) {
+            if !matches!(value, Value::Null) {
+                out.columns.push(column);
+                out.values.push(value);
+            }
+        }
+        out
+    }
+}
+
+impl std::ops::Index<usize> for RowValues {
+    type Output = Value;
+
+    fn index(&self, column: usize) -> &Value {
+        self.find(column).map_or(&NULL, |at| &self.values[at])
+    }
+}
+
+impl std::ops::IndexMut<usize> for RowValues {
+    fn index_mut(&mut self, column: usize) -> &mut Value {
+        let at = self.find(column).unwrap_or_else(|at| {
+            self.columns.insert(at, u16::try_from(column).unwrap_or(u16::MAX));
+            self.values.insert(at, Value::Null);
+            at
+        });
+        &mut self.values[at]
+    }
 }
 
 /// Rows of one table.
@@ -80,5 +165,31 @@ impl Store {
     #[must_use]
     pub fn row(&self, table: usize, id: Uuid) -> Option<&Row> {
         self.place(table, id).and_then(|p| self.tables[table].row(p))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn sparse_rows_behave_like_dense_ones(
+            start in prop::collection::vec(prop::option::of(any::<i64>()), 12),
+            steps in prop::collection::vec((0usize..12, prop::option::of(any::<i64>())), 0..20),
+        ) {
+            let value = |n: Option<i64>| n.map_or(Value::Null, Value::Int);
+            let mut dense: Vec<Value> = start.into_iter().map(value).collect();
+            let mut sparse = RowValues::from(dense.clone());
+            for (column, new) in steps {
+                let before = std::mem::replace(&mut dense[column], value(new));
+                prop_assert_eq!(sparse.replace(column, value(new)), before);
+                prop_assert_eq!(&sparse.to_dense(12), &dense);
+            }
+            for (column, expected) in dense.iter().enumerate() {
+                prop_assert_eq!(&sparse[column], expected);
+            }
+        }
     }
 }

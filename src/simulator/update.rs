@@ -9,6 +9,7 @@ use super::model::{Actor, Model};
 use super::refusals;
 use super::schema::{Standing, TableDef};
 use super::state;
+use super::store::RowValues;
 use super::value::Value;
 
 /// Who wants the change.
@@ -60,7 +61,7 @@ impl Model {
     fn derive(
         &self,
         table: usize,
-        old: &[Value],
+        old: &RowValues,
         changes: &mut Vec<(usize, Value)>,
     ) -> Result<(), Refusal> {
         let def = &self.schema.tables[table];
@@ -71,7 +72,7 @@ impl Model {
         if !money && !name {
             return Ok(());
         }
-        let mut new = old.to_vec();
+        let mut new = old.to_dense(def.columns.len());
         for (column, value) in changes.iter() {
             new[*column] = value.clone();
         }

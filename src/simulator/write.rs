@@ -11,7 +11,7 @@ use super::schema::{ColumnType, Property, Storage, TableDef};
 use super::update::Wish;
 use super::validate::{convert, not_json};
 use super::value::Value;
-use super::{elastic, read_side};
+use super::{elastic, query};
 
 /// Content type of JSON answers.
 pub(super) const JSON: &str = "application/json; odata.metadata=minimal";
@@ -151,7 +151,7 @@ impl Model {
             answer.content_type = Some(JSON);
             answer.headers.push(("Preference-Applied", "return=representation".to_owned()));
             answer.headers.push(("ETag", super::model::etag(def, row)));
-            answer.body = read_side::represent(self, ctx, def, row, select.as_deref(), annotations);
+            answer.body = query::represent(self, ctx, def, row, select.as_deref(), annotations);
             return Ok(answer);
         }
         answer.status = 204;

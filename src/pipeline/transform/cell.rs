@@ -35,6 +35,7 @@ impl<'a> Cell<'a> {
     ///
     /// # Errors
     /// If it is an object or array.
+    #[inline]
     pub fn scalar(self) -> Read<&'a [u8]> {
         match self {
             Self::Text { bytes, .. } => Ok(trim(bytes)),
@@ -52,6 +53,7 @@ impl<'a> Cell<'a> {
 
 /// `bytes` without blanks around; looks at the ends first, since there are rarely any.
 #[must_use]
+#[inline]
 pub fn trim(bytes: &[u8]) -> &[u8] {
     match bytes {
         [first, .., last] if *first > b' ' && *last > b' ' => bytes,

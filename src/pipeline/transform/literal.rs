@@ -2,6 +2,7 @@
 //!
 //! Source: `dataverse-web-api.md` §4.4.
 
+use super::buffer::RowBuffer;
 use super::refusal::{Read, Refusal, shown};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -11,7 +12,7 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 ///
 /// # Errors
 /// `DV0312` if it holds a character Dataverse cannot take in a key.
-pub fn write_text_literal(text: &[u8], out: &mut Vec<u8>) -> Read {
+pub fn write_text_literal(text: &[u8], out: &mut RowBuffer) -> Read {
     if let Some(bad) = text.iter().find(|b| b"/<>*%&:\\?+".contains(b) || **b < b' ') {
         let bad = if *bad < b' ' {
             "a control character".to_owned()
@@ -51,9 +52,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn literal(text: &str) -> Option<String> {
-        let mut out = Vec::new();
+        let mut out = RowBuffer::default();
         write_text_literal(text.as_bytes(), &mut out).ok()?;
-        Some(String::from_utf8(out).unwrap())
+        Some(String::from_utf8(out.as_slice().to_vec()).unwrap())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Source: `dataverse-web-api.md` §4.4, §4.5.
 
+use super::buffer::{Fixed, RowBuffer};
 use super::cell::Cell;
 use super::convert::{Converter, guid};
 use super::literal::write_text_literal;
@@ -41,7 +42,7 @@ impl KeyValue {
     }
 
     /// Appends the literal: texts quoted, everything else bare.
-    pub(super) fn write(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    pub(super) fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         let start = out.len();
         if let Converter::Text(rule) = &self.converter {
             let text = cell.scalar()?;
@@ -53,9 +54,9 @@ impl KeyValue {
             return write_text_literal(text, out);
         }
         self.converter.write(cell, out)?;
-        if out[start] == b'"' {
+        if out.as_slice()[start] == b'"' {
             out.remove(start);
-            out.pop();
+            out.truncate(out.len() - 1);
         }
         Ok(())
     }
@@ -72,15 +73,15 @@ enum By {
 struct Target {
     table: String,
     by: By,
-    /// `"nav@odata.bind":"/set(`.
-    prefix: String,
+    /// `,"nav@odata.bind":"/set(`.
+    prefix: Fixed,
 }
 
 /// Finds the rows one lookup column refers to.
 #[derive(Clone, Debug)]
 pub struct LookupOp {
     targets: Vec<Target>,
-    /// `"nav@odata.bind":null`.
+    /// `,"nav@odata.bind":null`.
     pub(super) null: String,
 }
 
@@ -121,9 +122,12 @@ impl LookupOp {
             targets.push(Target {
                 table: via.table.clone(),
                 by: By::new(via, mapping, loads, catalog)?,
-                prefix: format!(
-                    "\"{}@odata.bind\":\"/{}(",
-                    target.navigation_property, target.entity_set
+                prefix: Fixed::new(
+                    format!(
+                        ",\"{}@odata.bind\":\"/{}(",
+                        target.navigation_property, target.entity_set
+                    )
+                    .as_bytes(),
                 ),
             });
         }
@@ -134,7 +138,7 @@ impl LookupOp {
             .iter()
             .find(|t| t.table == first.table)
             .map_or("", |t| t.navigation_property.as_str());
-        Ok(Self { targets, null: format!("\"{nav}@odata.bind\":null") })
+        Ok(Self { targets, null: format!(",\"{nav}@odata.bind\":null") })
     }
 
     /// Whether a staged row may be asked for.
@@ -149,13 +153,25 @@ impl LookupOp {
         !self.targets.iter().any(|t| matches!(t.by, By::Key { .. }))
     }
 
+    /// Appends the whole member when `text` is the GUID of a row of the only target; else does
+    /// nothing.
+    #[inline]
+    pub(super) fn write_by_id(&self, text: &[u8], out: &mut RowBuffer) -> bool {
+        let [Target { by: By::Id, prefix, .. }] = self.targets.as_slice() else { return false };
+        let Some(id) = guid::parse(text) else { return false };
+        out.extend_fixed(prefix);
+        out.extend_from_slice(&id);
+        out.extend_from_slice(b")\"");
+        true
+    }
+
     /// Appends the whole member. `table` is the value of the type column, if there is one.
     pub(super) fn write(
         &self,
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         self.find(text, table, staged, out, true)
     }
@@ -166,7 +182,7 @@ impl LookupOp {
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         self.find(text, table, staged, out, false)
     }
@@ -176,7 +192,7 @@ impl LookupOp {
         text: &[u8],
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
         member: bool,
     ) -> Read {
         let mut refused = None;
@@ -189,7 +205,7 @@ impl LookupOp {
             tried = true;
             let start = out.len();
             if member {
-                out.extend_from_slice(target.prefix.as_bytes());
+                out.extend_fixed(&target.prefix);
             }
             match target.by.write(text, staged, out)? {
                 Way::Written => {
@@ -278,7 +294,7 @@ impl By {
         }
     }
 
-    fn write(&self, text: &[u8], staged: &dyn StagedRows, out: &mut Vec<u8>) -> Read<Way> {
+    fn write(&self, text: &[u8], staged: &dyn StagedRows, out: &mut RowBuffer) -> Read<Way> {
         match self {
             Self::Id => out.extend_from_slice(&guid::read(text)?),
             Self::Key { prefix, value } => {

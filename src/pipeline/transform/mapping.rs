@@ -2,8 +2,10 @@
 //! rows. Everything that can be decided once is decided here: names, prefixes, constants,
 //! defaults, and whether the mapping can work at all.
 
+use super::buffer::{Fixed, RowBuffer};
 use super::cell::Cell;
 use super::convert::Converter;
+use super::convert::text::TextRule;
 use super::lookup::{KeyValue, LookupOp};
 use super::refusal::Read;
 use crate::catalog::model::{Catalog, Column, ColumnKind, Required, Table};
@@ -41,7 +43,7 @@ pub struct RowProgram {
     pub(super) key_name: String,
     /// Slot of the row id, and its source column.
     pub(super) id: Option<(usize, String)>,
-    /// Members equal in all rows, each followed by a comma.
+    /// Members equal in all rows, each behind a comma.
     pub(super) constants: Vec<u8>,
     pub(super) columns: Vec<ColumnOp>,
     pub(super) address: Vec<AddressOp>,
@@ -78,8 +80,10 @@ pub(super) struct ColumnOp {
 
 #[derive(Clone, Debug)]
 pub(super) enum ValueOp {
-    /// `"name":` and the value.
-    Plain { prefix: Vec<u8>, converter: Converter },
+    /// `,"name":"`, the text, and a quote: most columns of most tables.
+    Text { prefix: Fixed, rule: TextRule },
+    /// `,"name":` and the value.
+    Plain { prefix: Fixed, converter: Converter },
     /// The whole member; slot of the type column.
     Lookup { op: LookupOp, table: Option<usize> },
 }
@@ -192,6 +196,13 @@ impl RowProgram {
             Some(program) if compiler.findings.is_empty() => Ok(program),
             _ => Err(compiler.findings),
         }
+    }
+}
+
+impl RowProgram {
+    /// Bytes of members a row has besides its values; an estimate that is rarely too low.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        self.constants.len() + self.columns.iter().map(|c| c.value.fixed_bytes()).sum::<usize>()
     }
 }
 
@@ -328,20 +339,24 @@ impl Compiler<'_> {
 
     fn column(&mut self, mapping: &ColumnMapping) -> Result<ColumnOp, String> {
         let column = self.writable(mapping)?.clone();
-        let (value, mut null) = match self.lookup(mapping, &column) {
+        let (value, null) = match self.lookup(mapping, &column) {
             Some(op) => {
                 let op = op?;
                 let null = op.null.clone().into_bytes();
                 (ValueOp::Lookup { op, table: self.slots.table_slot(mapping)? }, null)
             }
             None => {
-                let prefix = format!("\"{}\":", mapping.target).into_bytes();
+                let prefix = format!(",\"{}\":", mapping.target).into_bytes();
                 let null = [&prefix[..], b"null"].concat();
-                let converter = Converter::new(&column.kind, mapping)?;
-                (ValueOp::Plain { prefix, converter }, null)
+                let value = match Converter::new(&column.kind, mapping)? {
+                    Converter::Text(rule) => {
+                        ValueOp::Text { prefix: Fixed::new(&[&prefix[..], b"\""].concat()), rule }
+                    }
+                    converter => ValueOp::Plain { prefix: Fixed::new(&prefix), converter },
+                };
+                (value, null)
             }
         };
-        null.push(b',');
         let default = mapping
             .default
             .as_ref()
@@ -350,11 +365,11 @@ impl Compiler<'_> {
                 if value.needs_staged() {
                     return Ok(Default::Text(text.as_bytes().into()));
                 }
-                let mut member = Vec::new();
+                let mut member = RowBuffer::default();
                 value
                     .write(Cell::text(text.as_bytes()), None, &NothingStaged, &mut member)
                     .map_err(|r| format!("default: {}", r.text))?;
-                Ok::<_, String>(Default::Member(member))
+                Ok::<_, String>(Default::Member(member.as_slice().to_vec()))
             })
             .transpose()?;
         let required = column.required == Required::System && !has_server_default(&column);
@@ -412,6 +427,11 @@ impl ValueOp {
 
     pub(super) fn is_empty(&self, cell: Cell<'_>) -> bool {
         match self {
+            Self::Text { .. } => match cell {
+                Cell::Absent | Cell::Null => true,
+                Cell::Text { bytes, .. } => bytes.is_empty(),
+                Cell::Number(_) | Cell::Bool(_) | Cell::Composite(_) => false,
+            },
             Self::Plain { converter, .. } => converter.is_empty(cell),
             Self::Lookup { .. } => match cell {
                 Cell::Absent | Cell::Null => true,
@@ -421,23 +441,34 @@ impl ValueOp {
         }
     }
 
-    /// Appends the member and a comma. `cell` is not empty; `table` is the type column's value.
+    /// Bytes it adds to each row besides the value.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        match self {
+            Self::Text { prefix, .. } | Self::Plain { prefix, .. } => prefix.as_slice().len() + 2,
+            Self::Lookup { op, .. } => op.null.len() + 32,
+        }
+    }
+
+    /// Appends a comma and the member. `cell` is not empty; `table` is the type column's value.
+    #[inline]
     pub(super) fn write(
         &self,
         cell: Cell<'_>,
         table: Option<&[u8]>,
         staged: &dyn StagedRows,
-        out: &mut Vec<u8>,
+        out: &mut RowBuffer,
     ) -> Read {
         match self {
-            Self::Plain { prefix, converter } => {
-                out.extend_from_slice(prefix);
-                converter.write(cell, out)?;
+            Self::Text { prefix, rule } => {
+                out.extend_fixed(prefix);
+                rule.write_inner(cell, out)
             }
-            Self::Lookup { op, .. } => op.write(cell.scalar()?, table, staged, out)?,
+            Self::Plain { prefix, converter } => {
+                out.extend_fixed(prefix);
+                converter.write(cell, out)
+            }
+            Self::Lookup { op, .. } => op.write(cell.scalar()?, table, staged, out),
         }
-        out.push(b',');
-        Ok(())
     }
 }
 
@@ -457,9 +488,9 @@ impl ColumnOp {
                 (_, None) => Vec::new(),
             }));
         }
-        let mut member = Vec::new();
+        let mut member = RowBuffer::default();
         Some(match self.value.write(cell, None, &NothingStaged, &mut member) {
-            Ok(()) => Ok(member),
+            Ok(()) => Ok(member.as_slice().to_vec()),
             Err(refusal) => Err(format!("constant: {}", refusal.text)),
         })
     }

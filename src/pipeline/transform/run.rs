@@ -1,6 +1,7 @@
 //! Applies a row program to a chunk, on the compute pool. Members are written straight into one
 //! buffer; no tree of values is built.
 
+use super::buffer::RowBuffer;
 use super::cell::{Cell, trim};
 use super::convert::guid;
 use super::json::{JsonFault, JsonScanner};
@@ -29,11 +30,10 @@ pub fn convert_chunk(
 ) -> PreparedChunk {
     let mut output = Output {
         rows: Vec::with_capacity(raw.records.len()),
-        members: Vec::with_capacity(
-            raw.bytes.len() * 2 + raw.records.len() * (64 + program.constants.len()),
-        ),
+        members: Vec::with_capacity(raw.bytes.len() + raw.records.len() * program.fixed_bytes()),
         text: Vec::with_capacity(raw.records.len() * 16),
         scratch: Vec::new(),
+        line: RowBuffer::default(),
     };
     let all_utf8 = std::str::from_utf8(&raw.bytes).is_ok();
     match &program.shape {
@@ -178,6 +178,8 @@ struct Output {
     members: Vec<u8>,
     text: Vec<u8>,
     scratch: Vec<u8>,
+    /// Members of the row at hand, and before them its address.
+    line: RowBuffer,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "checked by `Output::row`")]
@@ -209,12 +211,8 @@ impl Output {
         let outcome =
             take_apart().and_then(|cells| self.convert(program, &cells, staged, &mut row));
         match outcome {
-            Err(fault) => {
-                self.members.truncate(members);
-                row.fault = Some(fault);
-            }
-            Ok(()) if self.members.len() > u32::MAX as usize => {
-                self.members.truncate(members);
+            Err(fault) => row.fault = Some(fault),
+            Ok(()) if members + self.line.len() > u32::MAX as usize => {
                 row.fault = Some(Box::new(RowFault {
                     code: "DV0203".into(),
                     category: FaultCategory::Source,
@@ -222,8 +220,12 @@ impl Output {
                     retryable: false,
                 }));
             }
-            // Without the last comma.
-            Ok(()) => row.members = range(members, self.members.len().max(members + 1) - 1),
+            Ok(()) => {
+                // Without the first comma.
+                let line = self.line.as_slice();
+                self.members.extend_from_slice(line.get(1..).unwrap_or_default());
+                row.members = range(members, self.members.len());
+            }
         }
         self.rows.push(row);
     }
@@ -235,13 +237,9 @@ impl Output {
         staged: &dyn StagedRows,
         row: &mut PreparedRow,
     ) -> Result<(), Box<RowFault>> {
-        let faulted = |target: &str| {
-            let target = target.to_owned();
-            move |refusal: Box<Refusal>| Box::new(refusal.into_fault(&target))
-        };
         let start = self.text.len();
         let key = cells.cell(program.key, &mut self.scratch).scalar();
-        let key = key.map_err(faulted(&program.key_name))?;
+        let key = key.map_err(|r| Box::new(r.into_fault(&program.key_name)))?;
         if key.is_empty() {
             return Err(Box::new(RowFault {
                 code: "DV0206".into(),
@@ -255,26 +253,27 @@ impl Output {
         row.key_hash = key_hash(key);
         if let Some((slot, name)) = &program.id {
             let cell = cells.cell(*slot, &mut self.scratch);
-            let id = cell.scalar().and_then(guid::read).map_err(faulted(name))?;
+            let id =
+                cell.scalar().and_then(guid::read).map_err(|r| Box::new(r.into_fault(name)))?;
             row.id = Uuid::try_parse_ascii(&id).ok();
         }
         if !program.address.is_empty() {
-            let start = self.text.len();
+            self.line.truncate(0);
             for op in &program.address {
-                if self.text.len() > start {
-                    self.text.push(b',');
+                if !self.line.is_empty() {
+                    self.line.push(b',');
                 }
-                if let Err(refusal) = self.address(op, cells, staged) {
-                    self.text.truncate(start);
-                    return Err(faulted(&op.target)(refusal));
-                }
+                self.address(op, cells, staged).map_err(|r| Box::new(r.into_fault(&op.target)))?;
             }
+            let start = self.text.len();
+            self.text.extend_from_slice(self.line.as_slice());
             row.address = range(start, self.text.len());
         }
-        self.members.extend_from_slice(&program.constants);
+        self.line.truncate(0);
+        self.line.extend_from_slice(&program.constants);
         for op in &program.columns {
             if let Err(refusal) = self.column(op, cells, staged) {
-                return Err(faulted(&op.target)(refusal));
+                return Err(Box::new(refusal.into_fault(&op.target)));
             }
         }
         Ok(())
@@ -282,6 +281,41 @@ impl Output {
 
     #[inline]
     fn column<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
+        let cell = match &op.from {
+            From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
+            From::Constant(text) => Cell::text(text),
+        };
+        // The common cases, without detours.
+        if let Cell::Text { bytes, clean } = cell {
+            match &op.value {
+                ValueOp::Text { prefix, rule } => {
+                    if clean && !bytes.is_empty() && bytes.len() <= rule.max_length as usize {
+                        self.line.extend_fixed(prefix);
+                        self.line.extend_from_slice(bytes);
+                        self.line.push(b'"');
+                        return Ok(());
+                    }
+                }
+                ValueOp::Plain { prefix, converter } => {
+                    let text = trim(bytes);
+                    if !text.is_empty() {
+                        self.line.extend_fixed(prefix);
+                        return converter.write_scalar(text, &mut self.line);
+                    }
+                }
+                ValueOp::Lookup { op, table: None } => {
+                    if op.write_by_id(trim(bytes), &mut self.line) {
+                        return Ok(());
+                    }
+                }
+                ValueOp::Lookup { .. } => {}
+            }
+        }
+        self.column_any(op, cells, staged)
+    }
+
+    #[inline(never)]
+    fn column_any<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
         let cell = match &op.from {
             From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
             From::Constant(text) => Cell::text(text),
@@ -294,9 +328,9 @@ impl Output {
             ValueOp::Lookup { table: Some(table), .. } => {
                 let mut scratch = Vec::new();
                 let table = cells.cell(*table, &mut scratch).scalar()?;
-                op.value.write(cell, Some(table), staged, &mut self.members)
+                op.value.write(cell, Some(table), staged, &mut self.line)
             }
-            _ => op.value.write(cell, None, staged, &mut self.members),
+            _ => op.value.write(cell, None, staged, &mut self.line),
         }
     }
 
@@ -311,7 +345,7 @@ impl Output {
         staged: &dyn StagedRows,
     ) -> Read {
         match (&op.default, &op.null) {
-            (Some(Default::Member(member)), _) => self.members.extend_from_slice(member),
+            (Some(Default::Member(member)), _) => self.line.extend_from_slice(member),
             (Some(Default::Text(text)), _) => {
                 let mut scratch = Vec::new();
                 let table = match &op.value {
@@ -320,13 +354,13 @@ impl Output {
                     }
                     _ => None,
                 };
-                return op.value.write(Cell::text(text), table, staged, &mut self.members);
+                return op.value.write(Cell::text(text), table, staged, &mut self.line);
             }
             (None, Some(null)) if !absent => {
                 if op.refuse_null {
                     return Err(missing("required by Dataverse, so it cannot be cleared"));
                 }
-                self.members.extend_from_slice(null);
+                self.line.extend_from_slice(null);
             }
             (None, _) if op.refuse_absent => {
                 return Err(missing("required by Dataverse, but the value is empty"));
@@ -356,16 +390,16 @@ impl Output {
                 }));
             }
         }
-        self.text.extend_from_slice(op.prefix.as_bytes());
+        self.line.extend_from_slice(op.prefix.as_bytes());
         match &op.value {
-            AddressValue::Key(value) => value.write(cell, &mut self.text),
+            AddressValue::Key(value) => value.write(cell, &mut self.line),
             AddressValue::Lookup { op, table } => {
                 let mut scratch = Vec::new();
                 let table = match table {
                     Some(slot) => Some(cells.cell(*slot, &mut scratch).scalar()?),
                     None => None,
                 };
-                op.write_id(cell.scalar()?, table, staged, &mut self.text)
+                op.write_id(cell.scalar()?, table, staged, &mut self.line)
             }
         }
     }

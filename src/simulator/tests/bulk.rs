@@ -1,3 +1,5 @@
+//! Bulk messages, rule by rule.
+
 use super::kit::{Kit, code, id, kit, kit_with};
 use crate::simulator::environment::{EnvironmentSettings, RepeatedTarget};
 use crate::simulator::value::Value;

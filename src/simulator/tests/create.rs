@@ -1,3 +1,5 @@
+//! Single creates, rule by rule.
+
 use super::kit::{code, id, kit, text};
 use crate::simulator::call::Verb;
 use crate::simulator::value::Value;

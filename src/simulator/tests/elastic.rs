@@ -1,3 +1,5 @@
+//! Elastic tables, rule by rule.
+
 use super::kit::{Kit, code, id, kit};
 use crate::simulator::call::{Refusal, RefusalCode, Verb};
 use crate::simulator::value::Value;

@@ -1,3 +1,5 @@
+//! Associations and binds, rule by rule.
+
 use super::kit::{Kit, code, id, kit};
 use crate::simulator::call::Verb;
 use crate::simulator::value::Value;

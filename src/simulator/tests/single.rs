@@ -1,3 +1,5 @@
+//! Single updates, upserts and deletes, rule by rule.
+
 use super::kit::{Kit, code, id, kit, text};
 use crate::simulator::call::{Answer, Refusal, Verb};
 use crate::simulator::value::Value;

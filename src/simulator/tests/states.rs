@@ -1,3 +1,5 @@
+//! Lifecycle states, rule by rule.
+
 use super::kit::{Kit, code, id, kit};
 use crate::simulator::call::{Answer, Refusal, Verb};
 use crate::simulator::value::Value;

@@ -1,3 +1,5 @@
+//! Values of every column type, rule by rule.
+
 use super::kit::{Kit, code, id, kit, kit_with};
 use crate::simulator::environment::{EnvironmentSettings, ExcessDigits, ReadOnlyColumns};
 use crate::simulator::value::Value;

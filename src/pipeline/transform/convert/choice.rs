@@ -3,6 +3,7 @@
 use super::number::parse_short;
 use crate::catalog::model::Choice;
 use crate::config::job::ChoiceRule;
+use crate::pipeline::transform::buffer::RowBuffer;
 use crate::pipeline::transform::cell::{Cell, trim};
 use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 use hashbrown::HashMap;
@@ -15,6 +16,8 @@ const LISTED_MAX: usize = 8;
 pub struct ChoiceSet {
     rule: ChoiceRule,
     numbers: Vec<i32>,
+    /// Least and greatest number, when none between them is missing.
+    dense: Option<(i32, i32)>,
     /// Labels as written and in lower case; `None` when two options share one.
     labels: HashMap<Box<[u8]>, Option<i32>>,
     /// For messages.
@@ -47,11 +50,20 @@ impl ChoiceSet {
             }
         }
         numbers.sort_unstable();
+        numbers.dedup();
         if listed.len() > LISTED_MAX {
             listed.truncate(LISTED_MAX);
             listed.push("…".into());
         }
-        Self { rule, numbers, labels, listed: listed.join(", ") }
+        let dense = match (numbers.first(), numbers.last()) {
+            (Some(first), Some(last))
+                if i64::from(*last) - i64::from(*first) == numbers.len() as i64 - 1 =>
+            {
+                Some((*first, *last))
+            }
+            _ => None,
+        };
+        Self { rule, numbers, dense, labels, listed: listed.join(", ") }
     }
 
     /// The number of the option `text` names.
@@ -61,7 +73,10 @@ impl ChoiceSet {
     pub fn number(&self, text: &[u8]) -> Read<i32> {
         if self.rule != ChoiceRule::Label
             && let Some(number) = parse_short(text).and_then(|n| i32::try_from(n).ok())
-            && self.numbers.binary_search(&number).is_ok()
+            && match self.dense {
+                Some((first, last)) => first <= number && number <= last,
+                None => self.numbers.binary_search(&number).is_ok(),
+            }
         {
             return Ok(number);
         }
@@ -92,14 +107,31 @@ impl ChoiceSet {
         ))
     }
 
-    pub(super) fn write_one(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub(super) fn write_one(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        // Plain digits of an option stand as they are.
+        if self.rule != ChoiceRule::Label
+            && let Some((first, last)) = self.dense
+            && text.len() < 11
+            && text.first().is_some_and(|b| (b'1'..=b'9').contains(b))
+            && let Some(number) = parse_short(text)
+            && (i64::from(first)..=i64::from(last)).contains(&number)
+        {
+            out.extend_from_slice(text);
+            return Ok(());
+        }
+        self.write_named(text, out)
+    }
+
+    #[inline(never)]
+    fn write_named(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let number = self.number(text)?;
         out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         Ok(())
     }
 
     /// `"1,2"`. Texts are separated by `;` or `,`; a JSON array of numbers or labels does too.
-    pub(super) fn write_many(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    pub(super) fn write_many(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         let mut numbers: Vec<i32> = Vec::new();
         let mut add = |text: &[u8]| -> Read {
             let number = self.number(text)?;
@@ -159,7 +191,18 @@ impl BooleanRule {
         }
     }
 
-    pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        match text {
+            b"true" | b"1" => out.extend_from_slice(b"true"),
+            b"false" | b"0" => out.extend_from_slice(b"false"),
+            _ => return self.write_named(text, out),
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_named(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let value = self.read(text).ok_or_else(|| {
             Refusal::value(
                 "DV0301",
@@ -237,9 +280,9 @@ mod tests {
     fn joins_several_options() {
         let set = ChoiceSet::new(&options(), ChoiceRule::Auto);
         let many = |cell| {
-            let mut out = Vec::new();
+            let mut out = RowBuffer::default();
             set.write_many(cell, &mut out)
-                .map(|()| String::from_utf8(out).unwrap())
+                .map(|()| String::from_utf8(out.as_slice().to_vec()).unwrap())
                 .map_err(|r| r.code)
         };
         assert_eq!(many(Cell::text(b"1; Rot ,100000000;")), Ok("\"1,100000000\"".into()));

@@ -4,6 +4,7 @@
 //! independent of zones as they are, days as days; nothing lies before 1753-01-01.
 
 use crate::catalog::model::DateBehavior;
+use crate::pipeline::transform::buffer::RowBuffer;
 use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
@@ -65,7 +66,33 @@ impl DateRule {
         Ok(Self { behavior, format: format.map(str::to_owned), zone })
     }
 
-    pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        if self.format.is_none() && self.is_final(text) {
+            out.push(b'"');
+            out.extend_from_slice(text);
+            out.push(b'"');
+            return Ok(());
+        }
+        self.write_any(text, out)
+    }
+
+    /// Whether `text` is written as it would be sent.
+    #[inline]
+    fn is_final(&self, text: &[u8]) -> bool {
+        match self.behavior {
+            DateBehavior::UserLocal => {
+                <&[u8; 20]>::try_from(text).is_ok_and(|t| t[19] == b'Z' && is_date(t) && is_time(t))
+            }
+            DateBehavior::TimeZoneIndependent => {
+                <&[u8; 19]>::try_from(text).is_ok_and(|t| is_date(t) && is_time(t))
+            }
+            DateBehavior::DateOnly => <&[u8; 10]>::try_from(text).is_ok_and(|t| is_date(t)),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let stamp = self.read(text)?;
         let stamp = match self.behavior {
             DateBehavior::UserLocal => self.to_utc(text, stamp)?,
@@ -154,6 +181,37 @@ const fn days_of(year: u16, month: u8) -> u8 {
         2 => 28,
         _ => 31,
     }
+}
+
+/// Two digits, or a number above 99.
+#[inline]
+fn pair(tens: u8, ones: u8) -> u8 {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    if (tens > 9) | (ones > 9) { u8::MAX } else { tens * 10 + ones }
+}
+
+/// `YYYY-MM-DD` of the years 1800 to 2999; days after the 28th are left to the slower reader.
+#[inline]
+fn is_date<const N: usize>(t: &[u8; N]) -> bool {
+    let (century, year) = (pair(t[0], t[1]), pair(t[2], t[3]));
+    let (month, day) = (pair(t[5], t[6]), pair(t[8], t[9]));
+    (century.wrapping_sub(18) < 12)
+        & (year < 100)
+        & (month.wrapping_sub(1) < 12)
+        & (day.wrapping_sub(1) < 28)
+        & (t[4] == b'-')
+        & (t[7] == b'-')
+}
+
+/// `Thh:mm:ss` behind the date.
+#[inline]
+fn is_time<const N: usize>(t: &[u8; N]) -> bool {
+    (t[10] == b'T')
+        & (pair(t[11], t[12]) < 24)
+        & (t[13] == b':')
+        & (pair(t[14], t[15]) < 60)
+        & (t[16] == b':')
+        & (pair(t[17], t[18]) < 60)
 }
 
 fn two(text: &[u8], at: usize) -> Option<u8> {
@@ -254,7 +312,7 @@ impl Stamp {
         .ok()
     }
 
-    fn write(&self, behavior: DateBehavior, out: &mut Vec<u8>) {
+    fn write(&self, behavior: DateBehavior, out: &mut RowBuffer) {
         const TEMPLATE: [u8; 21] = *b"\"0000-00-00T00:00:00Z";
         let mut text = TEMPLATE;
         let mut put = |at: usize, n: u8| {
@@ -297,9 +355,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn write(rule: &DateRule, text: &str) -> Result<String, String> {
-        let mut out = Vec::new();
+        let mut out = RowBuffer::default();
         rule.write(text.as_bytes(), &mut out).map_err(|r| format!("{} {}", r.code, r.text))?;
-        Ok(serde_json::from_slice(&out).unwrap())
+        Ok(serde_json::from_slice(out.as_slice()).unwrap())
     }
 
     fn check(rule: &DateRule, text: &str, expect: Result<&str, &str>) {

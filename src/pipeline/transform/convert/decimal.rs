@@ -1,5 +1,6 @@
 //! Pure: exact decimal numbers as text; no binary floating point touches them.
 
+use crate::pipeline::transform::buffer::RowBuffer;
 use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -121,7 +122,7 @@ impl<'a> Digits<'a> {
 
     /// Appends it as a JSON number with at most `fraction_max` digits after the point; the rest
     /// must be zeros.
-    fn write(&self, fraction_max: usize, out: &mut Vec<u8>) {
+    fn write(&self, fraction_max: usize, out: &mut RowBuffer) {
         if self.negative && !self.is_zero() {
             out.push(b'-');
         }
@@ -134,8 +135,40 @@ impl<'a> Digits<'a> {
     }
 }
 
+#[inline]
 fn digits_at(text: &[u8], from: usize) -> usize {
     text[from..].iter().position(|b| !b.is_ascii_digit()).map_or(text.len(), |i| from + i)
+}
+
+/// Digits of a number that JSON writes the same way, without exponent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plain {
+    pub(super) negative: bool,
+    /// Digits before the point.
+    pub(super) int: usize,
+    /// Digits after it.
+    pub(super) fraction: usize,
+}
+
+/// Whether `text` is such a number (a negative one below 1 is left to slower readers, since it
+/// may be zero).
+#[inline]
+pub(super) fn plain(text: &[u8]) -> Option<Plain> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let int = digits_at(digits, 0);
+    if int == 0 || (digits[0] == b'0' && (int > 1 || negative)) {
+        return None;
+    }
+    let fraction = match digits.len() - int {
+        0 => 0,
+        1 => return None,
+        rest if digits[int] == b'.' && digits_at(digits, int + 1) == digits.len() => rest - 1,
+        _ => return None,
+    };
+    Some(Plain { negative, int, fraction })
 }
 
 fn strip_zeros(digits: &[u8]) -> &[u8] {
@@ -182,7 +215,21 @@ impl DecimalRule {
         Ok(Self { min, max, range, precision: usize::from(precision), short })
     }
 
-    pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        match plain(text) {
+            Some(p)
+                if p.int < self.short[usize::from(p.negative)] && p.fraction <= self.precision =>
+            {
+                out.extend_from_slice(text);
+                Ok(())
+            }
+            _ => self.write_any(text, out),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let Some(number) = Digits::parse(text) else {
             return Err(Refusal::value(
                 "DV0301",
@@ -228,11 +275,11 @@ mod tests {
     use std::str::FromStr;
 
     fn write(text: &str, min: &str, max: &str, precision: u8) -> Result<String, String> {
-        let mut out = Vec::new();
+        let mut out = RowBuffer::default();
         DecimalRule::new(min, max, precision)?
             .write(text.as_bytes(), &mut out)
             .map_err(|r| r.code.to_owned())?;
-        Ok(String::from_utf8(out).unwrap())
+        Ok(String::from_utf8(out.as_slice().to_vec()).unwrap())
     }
 
     #[test]

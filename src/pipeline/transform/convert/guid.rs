@@ -4,22 +4,33 @@ use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 
 /// The GUID as 36 lower-case ASCII bytes.
 #[must_use]
+#[inline]
 pub fn parse(text: &[u8]) -> Option<[u8; 36]> {
     let bare = match text {
         [b'{', inner @ .., b'}'] => inner,
         other => other,
     };
     let mut out: [u8; 36] = bare.try_into().ok()?;
-    for (i, byte) in out.iter_mut().enumerate() {
-        match byte {
-            b'0'..=b'9' | b'a'..=b'f' if !matches!(i, 8 | 13 | 18 | 23) => {}
-            b'A'..=b'F' if !matches!(i, 8 | 13 | 18 | 23) => *byte |= 0x20,
-            b'-' if matches!(i, 8 | 13 | 18 | 23) => {}
-            _ => return None,
-        }
+    // Without branches, so that it is done on whole vectors.
+    let mut bad = 0;
+    for (byte, dash) in out.iter_mut().zip(&DASHES) {
+        let digit = byte.wrapping_sub(b'0') < 10;
+        let letter = (*byte | 0x20).wrapping_sub(b'a') < 6;
+        let expected = if *dash == 0 { digit | letter } else { *byte == b'-' };
+        bad |= u8::from(!expected);
+        *byte |= u8::from(letter) << 5;
     }
-    Some(out)
+    (bad == 0).then_some(out)
 }
+
+const DASHES: [u8; 36] = {
+    let mut dashes = [0; 36];
+    dashes[8] = 1;
+    dashes[13] = 1;
+    dashes[18] = 1;
+    dashes[23] = 1;
+    dashes
+};
 
 /// The same, or `DV0307`.
 ///

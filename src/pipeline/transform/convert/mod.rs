@@ -9,6 +9,7 @@ pub mod guid;
 pub mod number;
 pub mod text;
 
+use super::buffer::RowBuffer;
 use super::cell::{Cell, trim};
 use super::refusal::{Read, Refusal, shown};
 use crate::catalog::model::ColumnKind;
@@ -70,7 +71,7 @@ impl Converter {
             | ColumnKind::Money { min, max, precision } => {
                 Self::Decimal(DecimalRule::new(min, max, *precision)?)
             }
-            ColumnKind::Double { min, max } => Self::Double(DoubleRule { min: *min, max: *max }),
+            ColumnKind::Double { min, max } => Self::Double(DoubleRule::new(*min, *max)),
             ColumnKind::Boolean { true_label, false_label } => {
                 Self::Boolean(BooleanRule::new(true_label, false_label))
             }
@@ -120,23 +121,36 @@ impl Converter {
     ///
     /// # Errors
     /// Why the value does not fit.
-    pub fn write(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    #[inline]
+    pub fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
         match self {
             Self::Text(rule) => rule.write(cell, out),
-            Self::Integer(rule) => rule.write(cell.scalar()?, out),
-            Self::Decimal(rule) => rule.write(cell.scalar()?, out),
-            Self::Double(rule) => rule.write(cell.scalar()?, out),
-            Self::Boolean(rule) => rule.write(cell.scalar()?, out),
-            Self::Choice(set) => set.write_one(cell.scalar()?, out),
             Self::Choices(set) => set.write_many(cell, out),
-            Self::Date(rule) => rule.write(cell.scalar()?, out),
+            _ => self.write_scalar(cell.scalar()?, out),
+        }
+    }
+
+    /// The same of a text that is not empty and has no blanks around it.
+    ///
+    /// # Errors
+    /// Why the value does not fit.
+    #[inline]
+    pub fn write_scalar(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        match self {
+            Self::Integer(rule) => rule.write(text, out),
+            Self::Decimal(rule) => rule.write(text, out),
+            Self::Double(rule) => rule.write(text, out),
+            Self::Boolean(rule) => rule.write(text, out),
+            Self::Choice(set) => set.write_one(text, out),
+            Self::Date(rule) => rule.write(text, out),
             Self::Guid => {
-                let guid = guid::read(cell.scalar()?)?;
+                let guid = guid::read(text)?;
                 write_plain(&guid, out);
                 Ok(())
             }
+            Self::Text(rule) => rule.write(Cell::text(text), out),
+            Self::Choices(set) => set.write_many(Cell::text(text), out),
             Self::Image => {
-                let text = cell.scalar()?;
                 let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
                 if !text.len().is_multiple_of(4) || !text.iter().all(plain) {
                     let message = format!("{} is not base64", shown(text));
@@ -146,7 +160,6 @@ impl Converter {
                 Ok(())
             }
             Self::TableName => {
-                let text = cell.scalar()?;
                 if !text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_') {
                     let message = format!("{} is not the logical name of a table", shown(text));
                     return Err(Refusal::value("DV0301", message));
@@ -159,7 +172,7 @@ impl Converter {
 }
 
 /// A JSON string of bytes that need no escapes.
-fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+fn write_plain(text: &[u8], out: &mut RowBuffer) {
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');

@@ -1,6 +1,7 @@
 //! Pure: whole numbers and binary floating point.
 
-use super::decimal::{Digits, out_of_range};
+use super::decimal::{Digits, out_of_range, plain};
+use crate::pipeline::transform::buffer::RowBuffer;
 use crate::pipeline::transform::refusal::{Read, Refusal, shown};
 
 /// Bounds of a whole-number column.
@@ -13,16 +14,25 @@ pub struct IntegerRule {
 }
 
 impl IntegerRule {
-    pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
-        let value = match parse_short(text) {
-            Some(value) => value,
-            None => {
-                let number = Digits::parse(text).filter(Digits::is_whole).ok_or_else(|| {
-                    Refusal::value("DV0301", format!("{} is not a whole number", shown(text)))
-                })?;
-                number.to_i64().ok_or_else(|| self.refuse(text))?
-            }
-        };
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        if let Some(value) = parse_short(text)
+            && (self.min..=self.max).contains(&value)
+            && !matches!(text, [b'0', _, ..] | [b'-', b'0', ..])
+        {
+            // Plain digits without a leading zero stand as they are.
+            out.extend_from_slice(text);
+            return Ok(());
+        }
+        self.write_any(text, out)
+    }
+
+    #[inline(never)]
+    fn write_any(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        let number = Digits::parse(text).filter(Digits::is_whole).ok_or_else(|| {
+            Refusal::value("DV0301", format!("{} is not a whole number", shown(text)))
+        })?;
+        let value = number.to_i64().ok_or_else(|| self.refuse(text))?;
         if value < self.min || value > self.max {
             return Err(self.refuse(text));
         }
@@ -36,6 +46,7 @@ impl IntegerRule {
 }
 
 /// Up to 18 plain digits with an optional minus.
+#[inline]
 pub(super) fn parse_short(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -61,10 +72,36 @@ pub struct DoubleRule {
     pub min: f64,
     /// Greatest value.
     pub max: f64,
+    /// So many digits before the point are in range without looking closer.
+    digits: usize,
 }
 
 impl DoubleRule {
-    pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Read {
+    /// With bounds as metadata gives them.
+    #[must_use]
+    pub fn new(min: f64, max: f64) -> Self {
+        let mut digits = 0;
+        let mut power = 10.0;
+        while digits < 300 && power <= max && -power >= min {
+            digits += 1;
+            power *= 10.0;
+        }
+        Self { min, max, digits }
+    }
+
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        match plain(text) {
+            Some(p) if p.int <= self.digits => {
+                out.extend_from_slice(text);
+                Ok(())
+            }
+            _ => self.write_any(text, out),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         let unreadable = || {
             Refusal::value(
                 "DV0301",
@@ -131,10 +168,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check(write: impl Fn(&[u8], &mut Vec<u8>) -> Read, text: &str, expect: Result<&str, &str>) {
-        let mut out = Vec::new();
+    fn check(
+        write: impl Fn(&[u8], &mut RowBuffer) -> Read,
+        text: &str,
+        expect: Result<&str, &str>,
+    ) {
+        let mut out = RowBuffer::default();
         let got = write(text.as_bytes(), &mut out).map_err(|r| r.code);
-        let got = got.map(|()| String::from_utf8(out).unwrap());
+        let got = got.map(|()| String::from_utf8(out.as_slice().to_vec()).unwrap());
         assert_eq!(got.as_deref().map_err(|c| *c), expect, "{text}");
     }
 
@@ -157,7 +198,7 @@ mod tests {
 
     #[test]
     fn reads_floating_point() {
-        let rule = DoubleRule { min: -1e9, max: 1e9 };
+        let rule = DoubleRule::new(-1e9, 1e9);
         let check = |text, expect| check(|t, o| rule.write(t, o), text, expect);
         check("0.1", Ok("0.1"));
         check("-12.50e3", Ok("-12.50e3"));

@@ -2,6 +2,7 @@
 //!
 //! Source: `dataverse-web-api.md` §4.7, §13.
 
+use crate::pipeline::transform::buffer::RowBuffer;
 use crate::pipeline::transform::cell::Cell;
 use crate::pipeline::transform::refusal::{Read, Refusal};
 use crate::record::fields::json_special;
@@ -16,7 +17,18 @@ pub struct TextRule {
 }
 
 impl TextRule {
-    pub(super) fn write(&self, cell: Cell<'_>, out: &mut Vec<u8>) -> Read {
+    pub(super) fn write(&self, cell: Cell<'_>, out: &mut RowBuffer) -> Read {
+        out.push(b'"');
+        self.write_inner(cell, out)
+    }
+
+    /// The same behind an opening quote.
+    #[inline]
+    pub(in crate::pipeline::transform) fn write_inner(
+        &self,
+        cell: Cell<'_>,
+        out: &mut RowBuffer,
+    ) -> Read {
         let (bytes, clean) = match cell {
             Cell::Text { bytes, clean } => (bytes, clean),
             other => (other.scalar()?, true),
@@ -24,12 +36,12 @@ impl TextRule {
         let max = self.max_length as usize;
         let bytes = if bytes.len() <= max { bytes } else { self.fit(bytes, max)? };
         if clean {
-            out.push(b'"');
             out.extend_from_slice(bytes);
-            out.push(b'"');
-            return Ok(());
+        } else {
+            write_escaped(bytes, out)?;
         }
-        write_json_string(bytes, out)
+        out.push(b'"');
+        Ok(())
     }
 
     fn fit<'a>(&self, bytes: &'a [u8], max: usize) -> Read<&'a [u8]> {
@@ -70,12 +82,11 @@ fn utf16_units(bytes: &[u8]) -> usize {
     bytes.iter().map(|b| usize::from(*b & 0xC0 != 0x80) + usize::from(*b >= 0xF0)).sum()
 }
 
-/// Appends UTF-8 `text` as a JSON string, quotes included.
+/// Appends UTF-8 `text` as the inside of a JSON string.
 ///
 /// # Errors
 /// `DV0311` if it holds a control character other than tab, line feed and carriage return.
-pub fn write_json_string(text: &[u8], out: &mut Vec<u8>) -> Read {
-    out.push(b'"');
+fn write_escaped(text: &[u8], out: &mut RowBuffer) -> Read {
     let mut rest = text;
     while let Some(special) = json_special(rest) {
         out.extend_from_slice(&rest[..special]);
@@ -98,7 +109,6 @@ pub fn write_json_string(text: &[u8], out: &mut Vec<u8>) -> Read {
         rest = &rest[special + 1..];
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
     Ok(())
 }
 
@@ -108,11 +118,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn write(text: &str, max_length: u32, truncate: bool) -> Result<String, String> {
-        let mut out = Vec::new();
+        let mut out = RowBuffer::default();
         TextRule { max_length, truncate }
             .write(Cell::text(text.as_bytes()), &mut out)
             .map_err(|r| format!("{} {}", r.code, r.text))?;
-        Ok(String::from_utf8(out).unwrap())
+        Ok(String::from_utf8(out.as_slice().to_vec()).unwrap())
     }
 
     #[test]
