@@ -203,7 +203,8 @@ impl FieldSplitter {
     /// If there is no such field.
     #[must_use]
     pub fn raw_len(&self, index: usize) -> usize {
-        (self.spans[index].end - self.spans[index].start) as usize
+        let span = self.spans[..self.count][index];
+        (span.end - span.start) as usize
     }
 
     /// Field `index` of `record` when its bytes stand there as they are; else see
@@ -214,7 +215,7 @@ impl FieldSplitter {
     #[must_use]
     #[inline]
     pub fn verbatim<'a>(&self, index: usize, record: &'a [u8]) -> Option<&'a [u8]> {
-        let span = self.spans[index];
+        let span = self.spans[..self.count][index];
         (!span.mixed).then(|| &record[span.start as usize..span.end as usize])
     }
 
@@ -223,7 +224,7 @@ impl FieldSplitter {
     /// # Panics
     /// If there is no such field or `record` is not the last one split.
     pub fn unquote(&self, index: usize, record: &[u8], out: &mut Vec<u8>) {
-        let span = self.spans[index];
+        let span = self.spans[..self.count][index];
         let raw = &record[span.start as usize..span.end as usize];
         if !span.mixed {
             out.extend_from_slice(raw);
