@@ -57,6 +57,15 @@ impl<'n> JsonScanner<'n> {
         Ok(())
     }
 
+    /// The text in `slot` of `line`, if it is one without escapes.
+    #[inline]
+    pub(super) fn plain<'a>(&self, slot: usize, line: &'a [u8]) -> Option<&'a [u8]> {
+        match self.members[slot] {
+            Member::Text(start, end, false) => Some(&line[start..end]),
+            _ => None,
+        }
+    }
+
     /// The value in `slot` of `line`, the one scanned last; unescaped into `scratch` if needed.
     pub(super) fn cell<'a>(
         &self,

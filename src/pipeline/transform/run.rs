@@ -86,6 +86,10 @@ pub fn convert_chunk(
 
 /// Values of one record by slot.
 trait Cells {
+    /// The text in `slot` when it stands there as it is, and whether it is clean.
+    fn plain(&self, slot: usize) -> Option<(&[u8], bool)>;
+
+    /// Whatever is in `slot`.
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a>;
 }
 
@@ -96,6 +100,11 @@ struct Fields<'a> {
 }
 
 impl Cells for Fields<'_> {
+    #[inline]
+    fn plain(&self, slot: usize) -> Option<(&[u8], bool)> {
+        Some((self.splitter.verbatim(slot, self.record)?, self.clean))
+    }
+
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a> {
         match self.splitter.verbatim(slot, self.record) {
             Some(bytes) => Cell::Text { bytes, clean: self.clean },
@@ -114,6 +123,11 @@ struct Members<'a, 'n> {
 }
 
 impl Cells for Members<'_, '_> {
+    #[inline]
+    fn plain(&self, slot: usize) -> Option<(&[u8], bool)> {
+        Some((self.scanner.plain(slot, self.line)?, true))
+    }
+
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a> {
         self.scanner.cell(slot, self.line, scratch)
     }
@@ -281,12 +295,10 @@ impl Output {
 
     #[inline]
     fn column<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
-        let cell = match &op.from {
-            From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
-            From::Constant(text) => Cell::text(text),
-        };
         // The common cases, without detours.
-        if let Cell::Text { bytes, clean } = cell {
+        if let From::Slot(slot) = op.from
+            && let Some((bytes, clean)) = cells.plain(slot)
+        {
             match &op.value {
                 ValueOp::Text { prefix, rule } => {
                     if clean && !bytes.is_empty() && bytes.len() <= rule.max_length as usize {
