@@ -3,14 +3,22 @@
 //! closing quote is taken as it stands, and a quote inside an unquoted field is a character.
 
 use memchr::memchr;
+use std::ops::Range;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
+/// Bytes looked at together.
+const BLOCK: usize = 64;
+/// Each byte's bit within its word.
+const BITS: [u8; BLOCK] = {
+    let mut bits = [0; BLOCK];
+    let mut i = 0;
+    while i < BLOCK {
+        bits[i] = 1 << (i % 8);
+        i += 1;
+    }
+    bits
+};
 const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// High bit set in each byte of `word` that is zero, and in no other.
-const fn zero_bytes(word: u64) -> u64 {
-    !(((word & !HIGHS).wrapping_add(!HIGHS)) | word) & HIGHS
-}
 
 /// Non-zero when any byte of `word` is zero.
 const fn any_zero(word: u64) -> u64 {
@@ -54,6 +62,8 @@ struct FieldSpan {
 pub struct FieldSplitter {
     delimiter: u8,
     quote: u8,
+    /// Pads the last block: neither delimiter nor quote, nor special to JSON.
+    filler: u8,
     /// Fields of the last record are the first `count`.
     spans: Vec<FieldSpan>,
     count: usize,
@@ -63,59 +73,70 @@ impl FieldSplitter {
     /// For fields between `delimiter`s, quoted by `quote`; both ASCII and different.
     #[must_use]
     pub fn new(delimiter: u8, quote: u8) -> Self {
-        Self { delimiter, quote, spans: Vec::new(), count: 0 }
+        let filler = (b'0'..=b'9').find(|b| *b != delimiter && *b != quote).unwrap_or(b'x');
+        Self { delimiter, quote, filler, spans: Vec::new(), count: 0 }
     }
 
     /// Takes `record` apart (no line end) and tells whether no byte of its fields is special to
     /// JSON (`"`, `\`, below 0x20), so that fields can be copied into JSON text as they are. A
     /// record is at most 4 GiB long.
-    #[inline]
     pub fn split(&mut self, record: &[u8]) -> bool {
-        // Without branches, so that it is done on whole vectors.
-        let special = record.iter().fold(0, |special, byte| {
-            let found = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\') | (*byte == self.quote);
-            special | u8::from(found & (*byte != self.delimiter))
-        });
-        if special == 0 {
-            self.split_plain(record);
-        } else {
+        self.count = 0;
+        let (mut start, mut at) = (0, 0);
+        let (blocks, rest) = record.as_chunks::<BLOCK>();
+        for block in blocks {
+            if self.split_block(block, at, &mut start) {
+                self.split_quoted(record);
+                return false;
+            }
+            at += BLOCK as u32;
+        }
+        let mut last = [self.filler; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        if self.split_block(&last, at, &mut start) {
             self.split_quoted(record);
-        }
-        special == 0
-    }
-
-    /// Without a quote, fields end at delimiters and nowhere else.
-    fn split_plain(&mut self, record: &[u8]) {
-        let delimiters = ONES * u64::from(self.delimiter);
-        let (mut start, mut at, mut count) = (0, 0, 0);
-        let mut words = record.chunks_exact(8);
-        for word in words.by_ref() {
-            // Room for the fields that may end in this word, so that storing one is one store.
-            if self.spans.len() < count + 9 {
-                self.spans.resize(2 * count + 32, FieldSpan::default());
-            }
-            let spans = self.spans.as_mut_slice();
-            let word = u64::from_le_bytes(word.try_into().unwrap_or([0; 8]));
-            let mut hits = zero_bytes(word ^ delimiters);
-            while hits != 0 {
-                let hit = at + hits.trailing_zeros() / 8;
-                hits &= hits - 1;
-                spans[count] = FieldSpan { start, end: hit, mixed: false };
-                count += 1;
-                start = hit + 1;
-            }
-            at += 8;
-        }
-        self.count = count;
-        #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
-        for (i, byte) in words.remainder().iter().enumerate() {
-            if *byte == self.delimiter {
-                let end = at + i as u32;
-                self.push(start as usize, end as usize, false);
-                start = end + 1;
-            }
+            return false;
         }
         self.push(start as usize, record.len(), false);
+        true
+    }
+
+    /// Closes the fields that end in `block`, which begins at `at`; true when something special
+    /// is in it and fields may not end at every delimiter. Written so that compilers do the first
+    /// loop on whole vectors, and so that the loop over fields is left once a block, not once a
+    /// word: each time costs a mispredicted branch.
+    #[inline]
+    fn split_block(&mut self, block: &[u8; BLOCK], at: u32, start: &mut u32) -> bool {
+        let (delimiter, quote) = (self.delimiter, self.quote);
+        let mut special = 0;
+        let mut bits = [0u8; BLOCK];
+        for i in 0..BLOCK {
+            let byte = block[i];
+            let ends = byte == delimiter;
+            let odd = (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == quote);
+            special |= u8::from(odd & !ends);
+            bits[i] = if ends { BITS[i] } else { 0 };
+        }
+        let mut ends = 0;
+        for (i, word) in bits.as_chunks::<8>().0.iter().enumerate() {
+            // The bytes of a word hold different bits, so their sum is all of them.
+            ends |= (u64::from_le_bytes(*word).wrapping_mul(ONES) >> 56) << (8 * i);
+        }
+        // Room for whatever ends here, so that storing a field is one store.
+        if self.spans.len() < self.count + BLOCK {
+            self.spans.resize(2 * self.count + 2 * BLOCK, FieldSpan::default());
+        }
+        let spans = &mut self.spans[self.count..];
+        let mut count = 0;
+        while ends != 0 {
+            let end = at + ends.trailing_zeros();
+            ends &= ends - 1;
+            spans[count] = FieldSpan { start: *start, end, mixed: false };
+            count += 1;
+            *start = end + 1;
+        }
+        self.count += count;
+        special != 0
     }
 
     fn split_quoted(&mut self, record: &[u8]) {
@@ -203,20 +224,21 @@ impl FieldSplitter {
     /// If there is no such field.
     #[must_use]
     pub fn raw_len(&self, index: usize) -> usize {
-        let span = self.spans[..self.count][index];
+        let span = self.spans[index];
         (span.end - span.start) as usize
     }
 
-    /// Field `index` of `record` when its bytes stand there as they are; else see
-    /// [`Self::unquote`].
+    /// Where field `index` of the last record stands in it when its bytes stand there as they
+    /// are; else see [`Self::unquote`].
     ///
     /// # Panics
-    /// If there is no such field or `record` is not the last one split.
+    /// If there is no such field.
     #[must_use]
     #[inline]
-    pub fn verbatim<'a>(&self, index: usize, record: &'a [u8]) -> Option<&'a [u8]> {
-        let span = self.spans[..self.count][index];
-        (!span.mixed).then(|| &record[span.start as usize..span.end as usize])
+    pub fn place(&self, index: usize) -> Option<Range<usize>> {
+        debug_assert!(index < self.count);
+        let span = self.spans[index];
+        (!span.mixed).then_some(span.start as usize..span.end as usize)
     }
 
     /// Appends field `index` of `record`, unquoted.
@@ -224,7 +246,7 @@ impl FieldSplitter {
     /// # Panics
     /// If there is no such field or `record` is not the last one split.
     pub fn unquote(&self, index: usize, record: &[u8], out: &mut Vec<u8>) {
-        let span = self.spans[..self.count][index];
+        let span = self.spans[index];
         let raw = &record[span.start as usize..span.end as usize];
         if !span.mixed {
             out.extend_from_slice(raw);

@@ -4,6 +4,7 @@
 use super::cell::Cell;
 use crate::limits::JSON_DEPTH_MAX;
 use hashbrown::HashMap;
+use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Why a line is not a usable object.
@@ -57,11 +58,11 @@ impl<'n> JsonScanner<'n> {
         Ok(())
     }
 
-    /// The text in `slot` of `line`, if it is one without escapes.
+    /// Where the text in `slot` stands in the line scanned last, if it is one without escapes.
     #[inline]
-    pub(super) fn plain<'a>(&self, slot: usize, line: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn plain(&self, slot: usize) -> Option<Range<usize>> {
         match self.members[slot] {
-            Member::Text(start, end, false) => Some(&line[start..end]),
+            Member::Text(start, end, false) => Some(start..end),
             _ => None,
         }
     }
