@@ -126,16 +126,16 @@ impl FieldSplitter {
         if self.spans.len() < self.count + BLOCK {
             self.spans.resize(2 * self.count + 2 * BLOCK, FieldSpan::default());
         }
-        let spans = &mut self.spans[self.count..];
-        let mut count = 0;
-        while ends != 0 {
+        let mut from = *start;
+        let fields = ends.count_ones() as usize;
+        for span in &mut self.spans[self.count..self.count + fields] {
             let end = at + ends.trailing_zeros();
-            ends &= ends - 1;
-            spans[count] = FieldSpan { start: *start, end, mixed: false };
-            count += 1;
-            *start = end + 1;
+            ends &= ends.wrapping_sub(1);
+            *span = FieldSpan { start: from, end, mixed: false };
+            from = end + 1;
         }
-        self.count += count;
+        *start = from;
+        self.count += fields;
         special != 0
     }
 
