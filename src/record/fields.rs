@@ -48,8 +48,30 @@ pub fn json_special(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\').map(|i| at + i)
 }
 
+/// Whether something special is in `block`, and which of its bytes are delimiters. Written so
+/// that compilers do the loop on whole vectors. The fields of a block are then gone through in
+/// one loop: leaving it once a word instead would cost a mispredicted branch each time.
+#[inline]
+fn look(block: &[u8; BLOCK], delimiter: u8, quote: u8) -> (bool, u64) {
+    let mut special = 0;
+    let mut bits = [0u8; BLOCK];
+    for i in 0..BLOCK {
+        let byte = block[i];
+        let ends = byte == delimiter;
+        let odd = (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == quote);
+        special |= u8::from(odd & !ends);
+        bits[i] = if ends { BITS[i] } else { 0 };
+    }
+    let mut ends = 0;
+    for (i, word) in bits.as_chunks::<8>().0.iter().enumerate() {
+        // The bytes of a word hold different bits, so their sum is all of them.
+        ends |= (u64::from_le_bytes(*word).wrapping_mul(ONES) >> 56) << (8 * i);
+    }
+    (special != 0, ends)
+}
+
 /// Where a field is.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct FieldSpan {
     start: u32,
     end: u32,
@@ -64,8 +86,13 @@ pub struct FieldSplitter {
     quote: u8,
     /// Pads the last block: neither delimiter nor quote, nor special to JSON.
     filler: u8,
-    /// Fields of the last record are the first `count`.
+    /// Whether the last record is described by `ends` instead of `spans`.
+    plain: bool,
+    /// Where fields end, behind a first entry that makes field 0 begin at 0.
+    ends: Vec<u32>,
+    /// Fields of a record with anything special in it.
     spans: Vec<FieldSpan>,
+    /// Fields of the last record.
     count: usize,
 }
 
@@ -74,73 +101,78 @@ impl FieldSplitter {
     #[must_use]
     pub fn new(delimiter: u8, quote: u8) -> Self {
         let filler = (b'0'..=b'9').find(|b| *b != delimiter && *b != quote).unwrap_or(b'x');
-        Self { delimiter, quote, filler, spans: Vec::new(), count: 0 }
+        Self {
+            delimiter,
+            quote,
+            filler,
+            plain: false,
+            ends: Vec::new(),
+            spans: Vec::new(),
+            count: 0,
+        }
     }
 
     /// Takes `record` apart (no line end) and tells whether no byte of its fields is special to
     /// JSON (`"`, `\`, below 0x20), so that fields can be copied into JSON text as they are. A
     /// record is at most 4 GiB long.
     pub fn split(&mut self, record: &[u8]) -> bool {
-        self.count = 0;
-        let (mut start, mut at) = (0, 0);
-        let (blocks, rest) = record.as_chunks::<BLOCK>();
-        for block in blocks {
-            if self.split_block(block, at, &mut start) {
+        self.plain = true;
+        let (mut count, mut done) = (1, 0);
+        let mut padded;
+        while done < record.len() {
+            // The last block overlaps the one before: its first `seen` bytes were looked at.
+            let (block, at, seen) = match (record[done..].first_chunk(), record.last_chunk()) {
+                (Some(block), _) => (block, done, 0),
+                (None, Some(block)) => (block, record.len() - BLOCK, BLOCK - (record.len() - done)),
+                (None, None) => {
+                    padded = [self.filler; BLOCK];
+                    padded[..record.len()].copy_from_slice(record);
+                    (&padded, 0, 0)
+                }
+            };
+            done = at + BLOCK;
+            let (special, ends) = look(block, self.delimiter, self.quote);
+            if special {
+                self.plain = false;
                 self.split_quoted(record);
                 return false;
             }
-            at += BLOCK as u32;
+            let mut ends = ends & (u64::MAX << seen);
+            let fields = ends.count_ones() as usize;
+            if self.ends.len() < count + BLOCK {
+                self.ends.resize(2 * (count + BLOCK), 0);
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
+            let at = at as u32;
+            for end in &mut self.ends[count..count + fields] {
+                *end = at + ends.trailing_zeros();
+                ends &= ends.wrapping_sub(1);
+            }
+            count += fields;
         }
-        let mut last = [self.filler; BLOCK];
-        last[..rest.len()].copy_from_slice(rest);
-        if self.split_block(&last, at, &mut start) {
-            self.split_quoted(record);
-            return false;
+        if self.ends.len() <= count {
+            self.ends.resize(count + BLOCK, 0);
         }
-        self.push(start as usize, record.len(), false);
+        #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
+        let end = record.len() as u32;
+        self.ends[count] = end;
+        self.ends[0] = u32::MAX;
+        self.count = count;
         true
     }
 
-    /// Closes the fields that end in `block`, which begins at `at`; true when something special
-    /// is in it and fields may not end at every delimiter. Written so that compilers do the first
-    /// loop on whole vectors, and so that the loop over fields is left once a block, not once a
-    /// word: each time costs a mispredicted branch.
-    #[inline]
-    fn split_block(&mut self, block: &[u8; BLOCK], at: u32, start: &mut u32) -> bool {
-        let (delimiter, quote) = (self.delimiter, self.quote);
-        let mut special = 0;
-        let mut bits = [0u8; BLOCK];
-        for i in 0..BLOCK {
-            let byte = block[i];
-            let ends = byte == delimiter;
-            let odd = (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == quote);
-            special |= u8::from(odd & !ends);
-            bits[i] = if ends { BITS[i] } else { 0 };
+    fn span(&self, index: usize) -> FieldSpan {
+        debug_assert!(index < self.count);
+        if self.plain {
+            let start = self.ends[index].wrapping_add(1);
+            FieldSpan { start, end: self.ends[index + 1], mixed: false }
+        } else {
+            self.spans[index]
         }
-        let mut ends = 0;
-        for (i, word) in bits.as_chunks::<8>().0.iter().enumerate() {
-            // The bytes of a word hold different bits, so their sum is all of them.
-            ends |= (u64::from_le_bytes(*word).wrapping_mul(ONES) >> 56) << (8 * i);
-        }
-        // Room for whatever ends here, so that storing a field is one store.
-        if self.spans.len() < self.count + BLOCK {
-            self.spans.resize(2 * self.count + 2 * BLOCK, FieldSpan::default());
-        }
-        let mut from = *start;
-        let fields = ends.count_ones() as usize;
-        for span in &mut self.spans[self.count..self.count + fields] {
-            let end = at + ends.trailing_zeros();
-            ends &= ends.wrapping_sub(1);
-            *span = FieldSpan { start: from, end, mixed: false };
-            from = end + 1;
-        }
-        *start = from;
-        self.count += fields;
-        special != 0
     }
 
     fn split_quoted(&mut self, record: &[u8]) {
-        self.count = 0;
+        self.spans.clear();
         let mut start = 0;
         loop {
             if record.get(start) == Some(&self.quote) {
@@ -199,11 +231,8 @@ impl FieldSplitter {
     fn push(&mut self, start: usize, end: usize, mixed: bool) {
         #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
         let span = FieldSpan { start: start as u32, end: end as u32, mixed };
-        match self.spans.get_mut(self.count) {
-            Some(place) => *place = span,
-            None => self.spans.push(span),
-        }
-        self.count += 1;
+        self.spans.push(span);
+        self.count = self.spans.len();
     }
 
     /// Fields of the last record.
@@ -224,7 +253,7 @@ impl FieldSplitter {
     /// If there is no such field.
     #[must_use]
     pub fn raw_len(&self, index: usize) -> usize {
-        let span = self.spans[index];
+        let span = self.span(index);
         (span.end - span.start) as usize
     }
 
@@ -237,7 +266,7 @@ impl FieldSplitter {
     #[inline]
     pub fn place(&self, index: usize) -> Option<Range<usize>> {
         debug_assert!(index < self.count);
-        let span = self.spans[index];
+        let span = self.span(index);
         (!span.mixed).then_some(span.start as usize..span.end as usize)
     }
 
@@ -246,7 +275,7 @@ impl FieldSplitter {
     /// # Panics
     /// If there is no such field or `record` is not the last one split.
     pub fn unquote(&self, index: usize, record: &[u8], out: &mut Vec<u8>) {
-        let span = self.spans[index];
+        let span = self.span(index);
         let raw = &record[span.start as usize..span.end as usize];
         if !span.mixed {
             out.extend_from_slice(raw);
@@ -327,6 +356,12 @@ mod tests {
             prop_assert!(reader.read_byte_record(&mut theirs).unwrap());
             let theirs: Vec<Vec<u8>> = theirs.iter().map(<[u8]>::to_vec).collect();
             prop_assert_eq!(fields(record.as_bytes()), theirs);
+        }
+
+        #[test]
+        fn cuts_plain_records_at_delimiters(record in "[a-c,]{0,200}|[a-zé€,]{0,90}") {
+            let expect: Vec<Vec<u8>> = record.split(',').map(|f| f.as_bytes().to_vec()).collect();
+            prop_assert_eq!(fields(record.as_bytes()), expect);
         }
 
         #[test]
