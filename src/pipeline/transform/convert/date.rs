@@ -68,7 +68,7 @@ impl DateRule {
 
     #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        if self.format.is_none() && self.is_final(text) {
+        if self.stands(text) {
             out.push(b'"');
             out.extend_from_slice(text);
             out.push(b'"');
@@ -77,9 +77,12 @@ impl DateRule {
         self.write_any(text, out)
     }
 
-    /// Whether `text` is written as it would be sent.
+    /// Whether `text` is sent as it stands, in quotes.
     #[inline]
-    fn is_final(&self, text: &[u8]) -> bool {
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        if self.format.is_some() {
+            return false;
+        }
         match self.behavior {
             DateBehavior::UserLocal => {
                 <&[u8; 20]>::try_from(text).is_ok_and(|t| t[19] == b'Z' && is_date(t) && is_time(t))
