@@ -90,7 +90,7 @@ impl DateRule {
             DateBehavior::TimeZoneIndependent => {
                 <&[u8; 19]>::try_from(text).is_ok_and(|t| is_date(t) && is_time(t))
             }
-            DateBehavior::DateOnly => <&[u8; 10]>::try_from(text).is_ok_and(|t| is_date(t)),
+            DateBehavior::DateOnly => <&[u8; 10]>::try_from(text).is_ok_and(is_date),
         }
     }
 
