@@ -6,4 +6,6 @@
 
 mod kill;
 mod load;
+mod poison;
 mod rig;
+mod throttle;
