@@ -76,7 +76,7 @@ impl Rig {
         path
     }
 
-    fn write_secret(&self, name: &str, secret: &str) {
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("folders");
         let mut file = OpenOptions::new()
