@@ -387,6 +387,13 @@ impl<T: Transport> Lane<T> {
                     self.pool_full = true;
                     return;
                 }
+                Admission::PacedUntil(until, identity) => {
+                    self.closed_until = Some(until);
+                    *self.meters().waiting.lock() = Waiting::Ceiling {
+                        identity: self.shared.identities[usize::from(identity.0)].clone(),
+                    };
+                    return;
+                }
                 Admission::ClosedUntil(until, identity, kind) => {
                     self.closed_until = Some(until);
                     // A slot given back may also open a way: another identity's concurrency.
