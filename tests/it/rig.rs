@@ -210,15 +210,20 @@ impl Rig {
         read_rows(&self.path(&format!("{job}.out/{load}.{kind}.csv")))
     }
 
-    /// Rows of a table of the simulator: id to column values.
-    pub(crate) fn store(&self, table: &str) -> BTreeMap<String, Value> {
+    /// Rows of a table of the simulator, one JSON object a line.
+    pub(crate) fn dump(&self, table: &str) -> String {
         let mut out = Vec::new();
         self.sim.with_model(|model| {
             let tables = &model.schema().tables;
             let index = tables.iter().position(|t| t.name == table).expect("the table is known");
             model.dump_table(index, &mut out).expect("a vector takes every byte");
         });
-        let text = String::from_utf8(out).expect("a dump is text");
+        String::from_utf8(out).expect("a dump is text")
+    }
+
+    /// Rows of a table of the simulator: id to column values.
+    pub(crate) fn store(&self, table: &str) -> BTreeMap<String, Value> {
+        let text = self.dump(table);
         let mut rows = BTreeMap::new();
         for line in text.lines() {
             let mut row: Value = serde_json::from_str(line).expect("a dump is JSON lines");
