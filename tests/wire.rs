@@ -1,5 +1,7 @@
 //! The client against the local Dataverse over HTTP: what one side writes the other one reads.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
 use bytes::Bytes;
 use dvbulk::catalog::fetch::{FetchRefused, fetch, who_am_i};
 use dvbulk::catalog::model::{ColumnKind, TableKind};

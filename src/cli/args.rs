@@ -23,6 +23,35 @@ where it was when the same command is run again: nothing is lost, nothing is wri
 
 Start with `dvbulk demo`, which needs no Dataverse.";
 
+const LOAD: &str = "Loads the staged files of a job.\n\n\
+        First compares the organization behind the URL with the one the job names, reads the \
+        metadata of all tables, and checks the mapping; nothing is written before that. Then \
+        sends rows in batches, takes batches apart down to the rows Dataverse refuses, waits \
+        exactly as long as Dataverse asks when it throttles, and writes per load\n  \
+        <load>.success.csv  key, id, action, batch, time of every row that is in Dataverse\n  \
+        <load>.errors.csv   the input columns of every refused row, with code, category, \
+        message and attempts\n\n\
+        Progress goes to standard error, the summary to standard output. Stopping (Ctrl-C, \
+        SIGTERM, even kill -9) is safe at any time: the same command goes on.";
+
+const CHECK: &str = "Looks at everything a job needs, without writing a row.\n\n\
+        The job file, the credentials, the organization behind the URL, the source files and \
+        their headers, every mapped column against the table's metadata (there, writable, type, \
+        length, options, required, lookup targets, alternate keys), which messages the tables \
+        accept, and a sample of records, converted as they would be sent. Prints findings with \
+        severity and way out.";
+
+const DEMO: &str = "Rehearses the whole way on this machine, with made-up data.\n\n\
+        Makes staged files (accounts, people, contacts whose parent is an account or a person, \
+        opportunities, a simple and a wide custom table) with a known set of bad rows, starts \
+        the local Dataverse on a free loopback port, and loads the files over HTTP as `dvbulk \
+        load` would. Ends well only if every bad row, and no other, is in the error files.";
+
+const SIMULATE: &str = "Runs a local Dataverse for rehearsals and for other people's clients.\n\n\
+        It answers the Web API, hands out tokens, validates rows as the documentation says, \
+        throttles per application user, and can be told to misbehave. Prints its address and \
+        the application users it knows.";
+
 /// The command line.
 #[derive(Parser, Debug)]
 #[command(
@@ -80,12 +109,16 @@ pub enum LogFormat {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Load the staged files of a job
+    #[command(long_about = LOAD)]
     Load(LoadArgs),
     /// Look at everything a job needs, without writing a row
+    #[command(long_about = CHECK)]
     Check(CheckArgs),
     /// Rehearse the whole way on this machine, with made-up data
+    #[command(long_about = DEMO)]
     Demo(DemoArgs),
     /// Run a local Dataverse for rehearsals
+    #[command(long_about = SIMULATE)]
     Simulate(SimulateArgs),
     /// What a running load is doing
     Status(StatusArgs),
@@ -101,23 +134,11 @@ pub enum Command {
 
 /// `dvbulk load`.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Loads the staged files of a job.\n\n\
-        First compares the organization behind the URL with the one the job names, reads the \
-        metadata of all tables, and checks the mapping; nothing is written before that. Then \
-        sends rows in batches, takes batches apart down to the rows Dataverse refuses, waits \
-        exactly as long as Dataverse asks when it throttles, and writes per load\n  \
-        <load>.success.csv  key, id, action, batch, time of every row that is in Dataverse\n  \
-        <load>.errors.csv   the input columns of every refused row, with code, category, \
-        message and attempts\n\n\
-        Progress goes to standard error, the summary to standard output. Stopping (Ctrl-C, \
-        SIGTERM, even kill -9) is safe at any time: the same command goes on.",
-    after_long_help = "Examples:\n  \
+#[command(after_long_help = "Examples:\n  \
         dvbulk check crm.toml && dvbulk load crm.toml\n  \
         dvbulk load crm.toml --summary out/summary.json --no-wait\n  \
         dvbulk load inbox.toml --watch --log-format json --log-level info\n\n\
-        Files for --watch must appear complete: write them elsewhere, then move them in."
-)]
+        Files for --watch must appear complete: write them elsewhere, then move them in.")]
 pub struct LoadArgs {
     /// The job file
     #[arg(value_name = "JOB.toml")]
@@ -136,12 +157,6 @@ pub struct LoadArgs {
 /// `dvbulk check`.
 #[derive(Args, Debug)]
 #[command(
-    long_about = "Looks at everything a job needs, without writing a row.\n\n\
-        The job file, the credentials, the organization behind the URL, the source files and \
-        their headers, every mapped column against the table's metadata (there, writable, type, \
-        length, options, required, lookup targets, alternate keys), which messages the tables \
-        accept, and a sample of records, converted as they would be sent. Prints findings with \
-        severity and way out.",
     after_long_help = "Exit code 0: no errors (warnings and notes may stand); 2: errors; 4: the \
         job file is wrong; 6: no token, or the wrong organization.\n\n\
         Examples:\n  dvbulk check crm.toml\n  dvbulk check crm.toml --sample 10000 --json \
@@ -162,11 +177,6 @@ pub struct CheckArgs {
 /// `dvbulk demo`.
 #[derive(Args, Debug)]
 #[command(
-    long_about = "Rehearses the whole way on this machine, with made-up data.\n\n\
-        Makes staged files (accounts, people, contacts whose parent is an account or a person, \
-        opportunities, a simple and a wide custom table) with a known set of bad rows, starts \
-        the local Dataverse on a free loopback port, and loads the files over HTTP as `dvbulk \
-        load` would. Ends well only if every bad row, and no other, is in the error files.",
     after_long_help = "Examples:\n  dvbulk demo\n  dvbulk demo --rows 20000 --seed 7 --folder \
         /tmp/demo --keep"
 )]
@@ -197,13 +207,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// `dvbulk simulate`.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Runs a local Dataverse for rehearsals and for other people's clients.\n\n\
-        It answers the Web API, hands out tokens, validates rows as the documentation says, \
-        throttles per application user, and can be told to misbehave. Prints its address and \
-        the application users it knows.",
-    after_long_help = "Examples:\n  dvbulk simulate\n  dvbulk simulate config/simulate.toml"
-)]
+#[command(after_long_help = "Examples:\n  dvbulk simulate\n  dvbulk simulate config/simulate.toml")]
 pub struct SimulateArgs {
     /// Settings; without: a quick server with ready tables on a free loopback port
     #[arg(value_name = "SIM.toml")]
@@ -262,6 +266,20 @@ mod tests {
         assert!(Cli::try_parse_from(["dvbulk", "demo", "--bad-share", "5"]).is_err());
         assert!(Cli::try_parse_from(["dvbulk", "demo", "--rows", "0"]).is_err());
         assert!(Cli::try_parse_from(["dvbulk", "load"]).is_err());
+    }
+
+    #[test]
+    fn each_command_explains_itself() {
+        let mut cli = Cli::command();
+        for (name, word) in [
+            ("load", "goes on"),
+            ("check", "without writing a row"),
+            ("demo", "with made-up data"),
+            ("simulate", "throttles"),
+        ] {
+            let command = cli.find_subcommand_mut(name).expect(name);
+            assert!(command.render_long_help().to_string().contains(word), "{name}");
+        }
     }
 
     #[test]

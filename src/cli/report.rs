@@ -3,6 +3,7 @@
 use crate::catalog::check::{Finding, Severity};
 use crate::cli::exit;
 use crate::record::outcome::RowState;
+use crate::runtime::usage::Usage;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
@@ -146,6 +147,8 @@ pub struct RunSummary {
     pub elapsed: Duration,
     /// Time all sending stood still because Dataverse asked to wait.
     pub waited: Duration,
+    /// Processor time and memory of this process.
+    pub usage: Usage,
     /// Folder of the ledger.
     pub ledger: String,
     /// Why the job is not complete, when it is not: interrupted, paused, lost environment.
@@ -295,6 +298,8 @@ impl RunSummary {
             "exit_code": self.exit_code(),
             "elapsed_seconds": self.elapsed.as_secs_f64(),
             "waited_seconds": self.waited.as_secs_f64(),
+            "cpu_seconds": self.usage.cpu_secs,
+            "resident_bytes_max": self.usage.resident_bytes_max,
             "ledger": self.ledger,
             "loads": self.loads.iter().map(load_json).collect::<Vec<_>>(),
         });
@@ -497,6 +502,7 @@ mod tests {
 
     fn run(loads: Vec<LoadSummary>) -> RunSummary {
         RunSummary {
+            usage: Usage::default(),
             job: "crm".to_owned(),
             environment: "https://contoso.crm4.dynamics.com".to_owned(),
             organization: "8c1b7a52-1c1e-4b1f-9f6e-5a1d3c2b4e6f".to_owned(),

@@ -8,6 +8,7 @@ use crate::pipeline::run::whole::{LaneEnd, LaneFailed};
 use crate::record::outcome::RowState;
 use crate::record::throttle::Throttle;
 use crate::runtime::signals::Came;
+use crate::runtime::usage;
 use std::time::Duration;
 
 /// The summary of a run.
@@ -68,6 +69,7 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
         loads,
         elapsed: outcome.elapsed,
         waited: Duration::from_secs_f64(waited.min(outcome.elapsed.as_secs_f64())),
+        usage: usage::now(),
         ledger: job.ledger_folder.display().to_string(),
         incomplete,
         exit: code,

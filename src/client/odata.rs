@@ -141,6 +141,30 @@ pub fn key_predicate(parts: &[(&str, Literal<'_>)]) -> Result<String, NotBare> {
     Ok(out)
 }
 
+/// The text of a predicate of one text column, `name='x'`: what [`key_predicate`] encoded. `None`
+/// for other predicates.
+#[must_use]
+pub fn text_of_predicate(predicate: &str) -> Option<(&str, String)> {
+    let (column, literal) = predicate.split_once('=')?;
+    let mut bytes = Vec::with_capacity(literal.len());
+    let mut rest = literal.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    let inner = text.strip_prefix('\'')?.strip_suffix('\'')?;
+    // A single quote inside means that a second column follows.
+    let plain = inner.replace("''", "\u{0}");
+    (!plain.contains('\'')).then(|| (column, plain.replace('\u{0}', "'")))
+}
+
 /// `set(pk=guid,partitionid='P')`: a row of an elastic table.
 ///
 /// Source: `dataverse-web-api.md` §6.
@@ -158,6 +182,17 @@ pub fn elastic_row(entity_set: &str, primary_id: &str, id: Uuid, partition: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_of_a_one_column_predicate_comes_back() {
+        for text in ["A-1", "O'Neill", "ä b", "''", "x='y'"] {
+            let predicate = key_predicate(&[("new_serial", Literal::Text(text))]).unwrap();
+            assert_eq!(text_of_predicate(&predicate), Some(("new_serial", text.to_owned())));
+        }
+        let two = [("a", Literal::Text("1")), ("b", Literal::Text("2"))];
+        assert_eq!(text_of_predicate(&key_predicate(&two).unwrap()), None);
+        assert_eq!(text_of_predicate("new_number=5"), None);
+    }
     use proptest::prelude::*;
 
     /// What a server does: undo percent-encoding, then read the quoted literal.

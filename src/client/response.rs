@@ -91,6 +91,34 @@ pub fn presence(
     Ok(PresencePage { rows, next })
 }
 
+/// Ids by the text of `column`, from an answer to a query that selected both.
+///
+/// # Errors
+/// [`ReadReplyError`], also when a row lacks its id.
+pub fn ids_by_text(
+    body: &[u8],
+    primary_id: &str,
+    column: &str,
+) -> Result<Vec<(String, Uuid)>, ReadReplyError> {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        value: Vec<serde_json::Map<String, serde_json::Value>>,
+    }
+    let page: Page = serde_json::from_slice(body).map_err(unreadable)?;
+    page.value
+        .iter()
+        .map(|row| {
+            let text = |name: &str| row.get(name).and_then(serde_json::Value::as_str);
+            let id = text(primary_id).and_then(guid);
+            let id = id.ok_or_else(|| {
+                use serde::de::Error;
+                unreadable(serde_json::Error::custom(format!("a row without {primary_id}")))
+            })?;
+            Ok((text(column).unwrap_or_default().to_owned(), id))
+        })
+        .collect()
+}
+
 /// The part of `link` after the service root of `origin`.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use crate::config::secret::SecretSource;
 use crate::record::outcome::Operation;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 

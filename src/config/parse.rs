@@ -9,7 +9,7 @@ use crate::config::loads::{Surroundings, loads};
 use crate::config::tree::{Findings, Section};
 use crate::config::values::{is_plain_name, origin};
 use crate::limits::MEMORY_BUDGET_BYTES_MIN;
-use std::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Pure: sizes, durations, GUIDs, addresses and names as people write them.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::time::Duration;
 
 /// `512 MiB`, `2GB`, `1_000_000` → bytes.

@@ -4,3 +4,4 @@ pub mod budget;
 pub mod clock;
 pub mod compute;
 pub mod signals;
+pub mod usage;

@@ -139,4 +139,6 @@ fn one(load: Load, plan: &Plan, staged: &Path, expected: &Path) -> io::Result<De
 }
 
 #[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
-fn target() -> DemoTarget {
+pub(super) fn target() -> DemoTarget {
     DemoTarget {
         url: "http://127.0.0.1:1".to_owned(),
         organization: "o".to_owned(),
@@ -19,7 +19,7 @@ fn target() -> DemoTarget {
     }
 }
 
-fn text_of(path: &Path) -> String {
+pub(super) fn text_of(path: &Path) -> String {
     let file = fs::File::open(path).unwrap();
     let mut text = String::new();
     match path.extension().and_then(|e| e.to_str()) {
@@ -50,7 +50,7 @@ fn records(load: &super::DemoLoad) -> Vec<HashMap<String, String>> {
         .collect()
 }
 
-fn made(rows: u64, seed: u64, bad_share: f64) -> (tempfile::TempDir, DemoSet) {
+pub(super) fn made(rows: u64, seed: u64, bad_share: f64) -> (tempfile::TempDir, DemoSet) {
     let folder = tempfile::tempdir().unwrap();
     let set = generate(folder.path(), rows, seed, bad_share).unwrap();
     (folder, set)

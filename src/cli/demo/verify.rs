@@ -108,7 +108,7 @@ fn each_key(path: &Path, name: &str, mut take: impl FnMut(String)) -> io::Result
 }
 
 /// Reads one record, which may hold line breaks between quotes; false at the end.
-fn next_record(file: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn next_record(file: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<bool> {
     record.clear();
     loop {
         if file.read_until(b'\n', record)? == 0 {

@@ -142,7 +142,9 @@ pub fn encode(record: &LedgerRecord, out: &mut Vec<u8>) {
             text(out, &fail.fault.code);
             out.push(fail.fault.category as u8);
             let message = &fail.fault.message;
-            text(out, &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)]);
+            let most = message.len().min(MESSAGE_BYTES_MAX);
+            let end = (0..=most).rfind(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            text(out, &message[..end]);
             out.push(u8::from(fail.fault.retryable));
         }
         LedgerRecord::Split { batch, children } => {

@@ -15,7 +15,7 @@ use crate::pipeline::run::work::{HeldChunk, RowRef, Work};
 use crate::pipeline::sequence::keymap::Inserted;
 use crate::pipeline::sink::format::Stamp;
 use crate::record::key::{BatchId, Ordinal};
-use crate::record::outcome::{FaultCategory, Operation, RowFault, RowState};
+use crate::record::outcome::{FaultCategory, RowFault, RowState};
 use crate::record::prepared::{PreparedRow, key_hash};
 use crate::record::projection::SinkWork;
 use crate::runtime::clock;
@@ -360,9 +360,4 @@ pub(super) fn settle(
 
 pub(super) fn illegal(error: impl std::fmt::Display) -> LaneFailed {
     LaneFailed::Invariant { code: "DV0499", detail: error.to_string() }
-}
-
-/// Whether an operation makes rows.
-pub(super) const fn makes_rows(operation: Operation) -> bool {
-    matches!(operation, Operation::Create | Operation::Upsert)
 }

@@ -3,7 +3,7 @@
 //! out, in the ledger first.
 
 use crate::client::attempt::{ApiReply, IdentityId, Transport, TransportFailure};
-use crate::client::{multipart, response};
+use crate::client::{multipart, odata, response};
 use crate::config::job::OnExisting;
 use crate::pipeline::ledger::record::{LedgerRecord, Outcome, RowFail};
 use crate::pipeline::outcome::classify::{Form, Sent, classify};
@@ -11,7 +11,7 @@ use crate::pipeline::outcome::settle::{
     Heard, ProbeEnd, RowStep, Step, decide, decide_row, read_probe,
 };
 use crate::pipeline::outcome::tell::{Told, tell};
-use crate::pipeline::run::intake::{makes_rows, settle};
+use crate::pipeline::run::intake::settle;
 use crate::pipeline::run::lane::{Lane, LaneFailed};
 use crate::pipeline::run::lines::{LineWriter, RowEnd};
 use crate::pipeline::run::work::{Phase, Work};
@@ -40,7 +40,7 @@ impl<T: Transport> Lane<T> {
         }
         let form = match work.phase {
             Phase::Bulk => Form::Bulk,
-            Phase::Apart | Phase::Probe { .. } => Form::Single,
+            Phase::Apart | Phase::Probe { .. } | Phase::Learn { .. } => Form::Single,
         };
         let verdict = classify(&self.sent(form, &work), result.as_ref());
         let told = tell(&verdict, result.as_ref().err());
@@ -81,6 +81,7 @@ impl<T: Transport> Lane<T> {
                 }
                 match phase {
                     Phase::Probe { .. } => self.probe_landed(work, heard, result.ok(), now),
+                    Phase::Learn { .. } => self.learn_landed(work, heard, result.ok(), now),
                     Phase::Apart => {
                         self.apart_landed(work, heard, retry_after, result.ok(), identity, now)
                     }
@@ -117,7 +118,8 @@ impl<T: Transport> Lane<T> {
         if end == RequestEnd::Done {
             meters.request_seconds.observe(took.as_secs_f64());
         }
-        if !matches!(work.phase, Phase::Probe { .. }) && end != RequestEnd::Throttled {
+        let writes = matches!(work.phase, Phase::Bulk | Phase::Apart);
+        if writes && end != RequestEnd::Throttled {
             meters.entitlement.inc_by(work.rows.len() as u64);
         }
     }
@@ -512,8 +514,79 @@ impl<T: Transport> Lane<T> {
         self.settle_all(work, ends)
     }
 
-    /// Every row of the batch has its end: outcome to the ledger, lines behind it.
-    fn settle_all(&mut self, work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
+    /// Every row of the batch has its end: outcome to the ledger, lines behind it. Rows that a key
+    /// addressed are asked for their ids first, since files and later loads need them.
+    ///
+    /// Source: `dataverse-web-api.md` §2.4: `UpsertMultiple` answers 204 without ids.
+    fn settle_all(&mut self, mut work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
+        let unknown = |end: &RowEnd| matches!(end, RowEnd::Good(_, None));
+        if self.plan.ids_are_learnt() && ends.iter().any(unknown) {
+            match work.begin_learning(&self.plan, ends) {
+                Ok(()) => {
+                    self.ready.push_front(work);
+                    Ok(())
+                }
+                Err(ends) => self.settle_now(work, ends),
+            }
+        } else {
+            self.settle_now(work, ends)
+        }
+    }
+
+    fn learn_landed(
+        &mut self,
+        mut work: Work,
+        heard: Heard,
+        reply: Option<ApiReply>,
+        now: MonoTime,
+    ) -> Result<(), LaneFailed> {
+        let Phase::Learn { mut queries, column, mut ids, mut ends } = work.phase else {
+            return Ok(());
+        };
+        let page = match (&heard, &reply) {
+            (Heard::Applied, Some(reply)) => {
+                response::ids_by_text(&reply.body, &self.plan.target.primary_id, &column).ok()
+            }
+            _ => None,
+        };
+        match page {
+            Some(page) => {
+                ids.extend(page.into_iter().map(|(key, id)| (folded(&key), id)));
+                queries.pop_front();
+                work.case.failures = 0;
+            }
+            None if work.case.failures >= LEARNING_TRIES => {
+                tracing::warn!(
+                    load = %self.plan.spec.name, said = %said(&heard),
+                    "ids of upserted rows could not be read; they are missing in the success file"
+                );
+                queries.clear();
+            }
+            None => {
+                work.case.failures += 1;
+                let failures = work.case.failures;
+                work.phase = Phase::Learn { queries, column, ids, ends };
+                self.delay(work, failures, None, said(&heard), now);
+                return Ok(());
+            }
+        }
+        if !queries.is_empty() {
+            work.phase = Phase::Learn { queries, column, ids, ends };
+            self.ready.push_front(work);
+            return Ok(());
+        }
+        for (row, end) in work.rows.iter().zip(&mut ends) {
+            if let RowEnd::Good(_, id @ None) = end {
+                let address = String::from_utf8_lossy(row.address());
+                *id = odata::text_of_predicate(&address)
+                    .and_then(|(_, key)| ids.get(&folded(&key)).copied());
+            }
+        }
+        work.phase = Phase::Bulk;
+        self.settle_now(work, ends)
+    }
+
+    fn settle_now(&mut self, work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
         let mut records = Vec::with_capacity(1);
         let projection = self.settle_into(&mut records, work, &ends)?;
         drop(self.shared.ledger.append(&records, Some(projection)));
@@ -535,7 +608,7 @@ impl<T: Transport> Lane<T> {
         let mut lines = LineWriter::new(&self.plan, columns.as_deref());
         let mut states: Vec<(RowState, u32)> = Vec::with_capacity(1);
         let mut server_ids = Vec::new();
-        let keep_ids = self.server_gives_ids() && makes_rows(self.plan.spec.operation);
+        let keep_ids = self.server_gives_ids() || self.plan.ids_are_learnt();
         {
             let mut staged = self.staged.write();
             for (row, end) in work.rows.iter().zip(ends) {
@@ -658,6 +731,16 @@ impl<T: Transport> Lane<T> {
             ));
         }
     }
+}
+
+/// Tries to read the ids of rows that are written already.
+const LEARNING_TRIES: u32 = 6;
+
+/// Text keys compare without case and trailing blanks.
+///
+/// Source: `dataverse-web-api.md` §13.
+fn folded(key: &str) -> String {
+    key.trim_end_matches(' ').to_lowercase()
 }
 
 enum Applied {

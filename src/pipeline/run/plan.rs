@@ -135,6 +135,13 @@ impl LoadPlan {
         }
     }
 
+    /// Whether ids are known only by asking for the row behind its alternate key.
+    #[must_use]
+    pub const fn ids_are_learnt(&self) -> bool {
+        matches!(self.spec.ids, IdRule::AlternateKey(_))
+            && matches!(self.spec.operation, Operation::Upsert | Operation::Update)
+    }
+
     /// Whether the table is elastic.
     #[must_use]
     pub fn is_elastic(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::client::presence;
 use crate::client::request::{self, BulkMessage, Precondition};
 use crate::pipeline::batch::encode::{self, BodyWriter};
 use crate::pipeline::outcome::settle::Case;
+use crate::pipeline::run::lines::RowEnd;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::send::message::Message;
 use crate::record::chunk::RawChunk;
@@ -16,7 +17,7 @@ use crate::record::prepared::{PreparedChunk, PreparedRow};
 use crate::runtime::budget::Share;
 use crate::units::MonoTime;
 use bytes::Bytes;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -82,6 +83,18 @@ pub(super) enum Phase {
         /// Whether its rows travelled apart before.
         was_apart: bool,
     },
+    /// Its rows have their ends; asks for the ids of those that a text key addressed, which the
+    /// upsert did not tell.
+    Learn {
+        /// Requests still to be sent.
+        queries: VecDeque<ApiRequest>,
+        /// The key's column.
+        column: String,
+        /// Ids by key, folded.
+        ids: HashMap<String, Uuid>,
+        /// How the rows ended.
+        ends: Vec<RowEnd>,
+    },
 }
 
 /// A batch on its way.
@@ -146,6 +159,32 @@ impl Work {
         };
     }
 
+    /// Turns to asking for the ids of its rows, when a text key addresses them; gives the ends back
+    /// when their key is of another kind.
+    pub(super) fn begin_learning(
+        &mut self,
+        plan: &LoadPlan,
+        ends: Vec<RowEnd>,
+    ) -> Result<(), Vec<RowEnd>> {
+        let mut column = String::new();
+        let mut keys = Vec::new();
+        for row in &self.rows {
+            let address = String::from_utf8_lossy(row.address()).into_owned();
+            let Some((name, text)) = odata::text_of_predicate(&address) else { return Err(ends) };
+            name.clone_into(&mut column);
+            keys.push(text);
+        }
+        let texts: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let select = [plan.target.primary_id.as_str(), column.as_str()];
+        let Ok(queries) = presence::by_texts(&plan.target.entity_set, &select, &column, &texts)
+        else {
+            return Err(ends);
+        };
+        let queries = queries.into_iter().map(|q| q.request).collect();
+        self.phase = Phase::Learn { queries, column, ids: HashMap::new(), ends };
+        Ok(())
+    }
+
     /// The request to send now.
     pub(super) fn request(
         &mut self,
@@ -177,7 +216,7 @@ impl Work {
                 multipart::write_batch(&parts, &Uuid::new_v4().simple().to_string())
                     .map_err(|error| unsendable(error.to_string()))
             }
-            Phase::Probe { queries, .. } => queries
+            Phase::Probe { queries, .. } | Phase::Learn { queries, .. } => queries
                 .front()
                 .cloned()
                 .ok_or_else(|| unsendable("every query was answered".to_owned())),

@@ -122,7 +122,7 @@ async fn files_are_cut_to_their_marks_and_go_on() {
     // A file that was moved away is begun anew, and the ledger learns its length at once.
     std::fs::remove_file(&path).unwrap();
     let run = open(folder, &log, log.last(), false).unwrap();
-    assert_eq!(run.sinks.restarted(), [path.clone()]);
+    assert_eq!(run.sinks.restarted(), std::slice::from_ref(&path));
     run.sinks.flush_and_mark().await.unwrap();
     drop(run);
     let mark = log.last().unwrap();
