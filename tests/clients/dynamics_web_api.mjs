@@ -78,10 +78,11 @@ await check("entity tags guard updates and deletes", async () => {
   });
   equal(stale, false);
   equal(await api.deleteRecord({ collection: "accounts", key: ids.account, ifmatch: etag }), false);
+  // Answered 304, which the client turns into nothing.
   equal(await api.retrieve({
     collection: "accounts", key: ids.account, select: ["name"],
     ifnonematch: fresh["@odata.etag"],
-  }).catch((error) => error.status), 304);
+  }), undefined);
 });
 
 await check("upserts make, change, or hold back", async () => {
@@ -188,7 +189,7 @@ await check("FetchXML is paged by cookie", async () => {
     pageNumber: first.PagingInfo.nextPage, pagingCookie: first.PagingInfo.cookie,
   });
   equal(second.value.length, 50);
-  const all = await api.fetchAll({ collection: "accounts", fetchXml });
+  const all = await api.fetchAll({ collection: "accounts", fetchXml, includeAnnotations: "*" });
   equal(new Set(all.value.map((row) => row.accountid)).size, 120);
   const sum = await api.fetch({
     collection: "accounts",
@@ -249,7 +250,7 @@ await check("a batch reads and goes on after errors", async () => {
   api.create({ collection: "accounts", data: { name: "after" }, inChangeSet: false });
   const results = await api.executeBatch({ continueOnError: true }).catch((error) => error);
   equal(results[0].value.length, 3);
-  equal(results[1].code, "0x80044331");
+  equal([results[1].status, results[1].error.code], [400, "0x80044331"]);
   equal(typeof results[2], "string");
   api.startBatch();
   api.create({ collection: "accounts", data: { name: "never" } });

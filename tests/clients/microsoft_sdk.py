@@ -1,5 +1,6 @@
 """Microsoft's Python SDK for Dataverse, as published, against the local Dataverse."""
 
+import json
 import time
 import urllib.parse
 import urllib.request
@@ -40,7 +41,7 @@ class Secret(TokenCredential):
         }
         data = urllib.parse.urlencode(form).encode()
         with urllib.request.urlopen(SIM["token_url"], data) as answer:
-            body = __import__("json").load(answer)
+            body = json.load(answer)
         return AccessToken(body["access_token"], int(time.time()) + body["expires_in"])
 
 
@@ -80,7 +81,7 @@ def one_row_is_created_and_read():
 
 @check
 def schema_names_address_columns():
-    row = client.records.create("new_Simple", {"new_Name": "S", "new_Code": "sdk-1", "new_Grade": 1})
+    row = client.records.create("new_Simple", {"new_Name": "S", "new_Code": "sdk-1", "new_Grade": "High"})
     got = client.records.retrieve("new_Simple", row, select=["new_Name", "new_Code"])
     equal((got["new_name"], got["new_code"]), ("S", "sdk-1"))
 
@@ -215,11 +216,13 @@ def a_nested_expand_is_read():
     rows = (
         client.query.builder("account")
         .select("name")
-        .where(col("accountid") == ids["one"])
+        .where(col("accountid") == uuid.UUID(ids["one"]))
         .expand(ExpandOption("contact_customer_accounts").select("lastname").top(5))
         .execute()
     )
     equal([c["lastname"] for c in list(rows)[0]["contact_customer_accounts"]], ["Ng"])
+    quoted = client.query.builder("account").select("name").where(col("accountid") == ids["one"])
+    refused(quoted.execute, status(400))
 
 
 @check

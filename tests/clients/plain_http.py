@@ -493,8 +493,9 @@ def change_tracking():
     equal(send("DELETE", f"accounts({gone})").status, 204)
     changes = send("GET", link).json
     by_id = {row.get("accountid") or row["id"]: row for row in changes["value"]}
-    equal(set(by_id), {made, old})
+    equal(set(by_id), {made, old, gone})
     equal(by_id[made]["name"], "Seen")
+    equal(by_id[gone]["reason"], "deleted")
     equal(by_id[old]["reason"], "deleted")
     assert by_id[old]["@odata.context"].endswith("#accounts/$deletedEntity")
     equal(send("GET", changes["@odata.deltaLink"]).json["value"], [])
