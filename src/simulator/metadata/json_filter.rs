@@ -149,10 +149,10 @@ fn compare(
     if *literal == Literal::Null {
         return Ok(op.holds(if own.is_null() { Ordering::Equal } else { Ordering::Greater }));
     }
-    // Microsoft's Python SDK sends members of enumerations as plain texts too.
+    // Microsoft's Python SDK writes the type of a column as plain text.
     let fits = match literal {
         Literal::Enum(..) => ENUMS.contains(&path),
-        Literal::Text(_) => true,
+        Literal::Text(_) if path == "AttributeType" => true,
         _ => !ENUMS.contains(&path),
     };
     if !fits {
