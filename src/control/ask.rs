@@ -21,7 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum AskFailed {
     /// Nobody listens.
-    #[error("no load of this job is running here ({path}: {source})")]
+    #[error("no load of this job is running here ({path})")]
     NotRunning {
         /// The socket.
         path: PathBuf,
