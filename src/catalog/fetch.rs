@@ -24,6 +24,9 @@ use uuid::Uuid;
 const PARALLEL: usize = 4;
 /// Most tries of one request.
 const TRIES_MAX: u32 = 8;
+/// Tries of a read that never got through: a name or address that is wrong stays wrong, and
+/// somebody waits to be told.
+const CONNECT_TRIES_MAX: u32 = 4;
 /// First pause between tries when the service names none; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between tries.
@@ -414,11 +417,20 @@ impl<T: Transport> Asker<'_, T> {
                 Err(TransportFailure::Token(failure @ TokenFailure::Refused(_))) => {
                     return Err(FetchRefused::Token { what: what.to_owned(), failure });
                 }
-                Err(failure) if tries >= TRIES_MAX => {
-                    let what = what.to_owned();
-                    return Err(FetchRefused::Unreachable { what, failure, tries });
+                Err(failure) => {
+                    let most = match failure {
+                        TransportFailure::Connect(_) | TransportFailure::Token(_) => {
+                            CONNECT_TRIES_MAX
+                        }
+                        _ => TRIES_MAX,
+                    };
+                    if tries >= most {
+                        let what = what.to_owned();
+                        return Err(FetchRefused::Unreachable { what, failure, tries });
+                    }
+                    tracing::warn!(what, %failure, tries, "no answer; trying again");
+                    None
                 }
-                Err(_) => None,
             };
             tokio::time::sleep(wait.unwrap_or(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

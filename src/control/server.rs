@@ -57,20 +57,20 @@ pub struct ControlServer {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenRefused {
     /// The TCP address is taken or not ours.
-    #[error("cannot listen on {address}: {source}; choose another [serve] listen, or port 0")]
+    #[error("cannot listen on {address}: {cause}; choose another [serve] listen, or port 0")]
     Tcp {
         /// Address asked for.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The socket cannot be made.
-    #[error("cannot make the control socket {path}: {source}")]
+    #[error("cannot make the control socket {path}: {cause}")]
     Socket {
         /// Its path.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -94,7 +94,7 @@ impl ControlServer {
         let mut tasks = JoinSet::new();
         let mut bound = None;
         if let Some(address) = listen {
-            let refused = |source| ListenRefused::Tcp { address, source };
+            let refused = |cause| ListenRefused::Tcp { address, cause };
             let listener = TcpListener::bind(address).await.map_err(refused)?;
             bound = Some(listener.local_addr().map_err(refused)?);
             let controlled = Arc::clone(&controlled);
@@ -116,7 +116,7 @@ impl ControlServer {
             });
         }
         let socket = ledger_folder.join(SOCKET_NAME);
-        let refused = |source| ListenRefused::Socket { path: socket.clone(), source };
+        let refused = |cause| ListenRefused::Socket { path: socket.clone(), cause };
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
             _ => {}

@@ -84,8 +84,8 @@ impl RawChunk {
                 let mut splitter = FieldSplitter::new(*delimiter, *quote);
                 splitter.split(bytes);
                 (0..splitter.len())
-                    .map(|i| match splitter.verbatim(i, bytes) {
-                        Some(plain) => Cow::Borrowed(plain),
+                    .map(|i| match splitter.place(i) {
+                        Some(place) => Cow::Borrowed(&bytes[place]),
                         None => {
                             let mut owned = Vec::new();
                             splitter.unquote(i, bytes, &mut owned);

@@ -3,14 +3,22 @@
 //! closing quote is taken as it stands, and a quote inside an unquoted field is a character.
 
 use memchr::memchr;
+use std::ops::Range;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
+/// Bytes looked at together.
+const BLOCK: usize = 64;
+/// Each byte's bit within its word.
+const BITS: [u8; BLOCK] = {
+    let mut bits = [0; BLOCK];
+    let mut i = 0;
+    while i < BLOCK {
+        bits[i] = 1 << (i % 8);
+        i += 1;
+    }
+    bits
+};
 const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// High bit set in each byte of `word` that is zero, and in no other.
-const fn zero_bytes(word: u64) -> u64 {
-    !(((word & !HIGHS).wrapping_add(!HIGHS)) | word) & HIGHS
-}
 
 /// Non-zero when any byte of `word` is zero.
 const fn any_zero(word: u64) -> u64 {
@@ -40,8 +48,30 @@ pub fn json_special(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\').map(|i| at + i)
 }
 
+/// Whether something special is in `block`, and which of its bytes are delimiters. Written so
+/// that compilers do the loop on whole vectors. The fields of a block are then gone through in
+/// one loop: leaving it once a word instead would cost a mispredicted branch each time.
+#[inline]
+fn look(block: &[u8; BLOCK], delimiter: u8, quote: u8) -> (bool, u64) {
+    let mut special = 0;
+    let mut bits = [0u8; BLOCK];
+    for i in 0..BLOCK {
+        let byte = block[i];
+        let ends = byte == delimiter;
+        let odd = (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == quote);
+        special |= u8::from(odd & !ends);
+        bits[i] = if ends { BITS[i] } else { 0 };
+    }
+    let mut ends = 0;
+    for (i, word) in bits.as_chunks::<8>().0.iter().enumerate() {
+        // The bytes of a word hold different bits, so their sum is all of them.
+        ends |= (u64::from_le_bytes(*word).wrapping_mul(ONES) >> 56) << (8 * i);
+    }
+    (special != 0, ends)
+}
+
 /// Where a field is.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct FieldSpan {
     start: u32,
     end: u32,
@@ -54,8 +84,15 @@ struct FieldSpan {
 pub struct FieldSplitter {
     delimiter: u8,
     quote: u8,
-    /// Fields of the last record are the first `count`.
+    /// Pads the last block: neither delimiter nor quote, nor special to JSON.
+    filler: u8,
+    /// Whether the last record is described by `ends` instead of `spans`.
+    plain: bool,
+    /// Where fields end, behind a first entry that makes field 0 begin at 0.
+    ends: Vec<u32>,
+    /// Fields of a record with anything special in it.
     spans: Vec<FieldSpan>,
+    /// Fields of the last record.
     count: usize,
 }
 
@@ -63,63 +100,79 @@ impl FieldSplitter {
     /// For fields between `delimiter`s, quoted by `quote`; both ASCII and different.
     #[must_use]
     pub fn new(delimiter: u8, quote: u8) -> Self {
-        Self { delimiter, quote, spans: Vec::new(), count: 0 }
+        let filler = (b'0'..=b'9').find(|b| *b != delimiter && *b != quote).unwrap_or(b'x');
+        Self {
+            delimiter,
+            quote,
+            filler,
+            plain: false,
+            ends: Vec::new(),
+            spans: Vec::new(),
+            count: 0,
+        }
     }
 
     /// Takes `record` apart (no line end) and tells whether no byte of its fields is special to
     /// JSON (`"`, `\`, below 0x20), so that fields can be copied into JSON text as they are. A
     /// record is at most 4 GiB long.
-    #[inline]
     pub fn split(&mut self, record: &[u8]) -> bool {
-        // Without branches, so that it is done on whole vectors.
-        let special = record.iter().fold(0, |special, byte| {
-            let found = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\') | (*byte == self.quote);
-            special | u8::from(found & (*byte != self.delimiter))
-        });
-        if special == 0 {
-            self.split_plain(record);
-        } else {
-            self.split_quoted(record);
+        self.plain = true;
+        let (mut count, mut done) = (1, 0);
+        let mut padded;
+        while done < record.len() {
+            // The last block overlaps the one before: its first `seen` bytes were looked at.
+            let (block, at, seen) = match (record[done..].first_chunk(), record.last_chunk()) {
+                (Some(block), _) => (block, done, 0),
+                (None, Some(block)) => (block, record.len() - BLOCK, BLOCK - (record.len() - done)),
+                (None, None) => {
+                    padded = [self.filler; BLOCK];
+                    padded[..record.len()].copy_from_slice(record);
+                    (&padded, 0, 0)
+                }
+            };
+            done = at + BLOCK;
+            let (special, ends) = look(block, self.delimiter, self.quote);
+            if special {
+                self.plain = false;
+                self.split_quoted(record);
+                return false;
+            }
+            let mut ends = ends & (u64::MAX << seen);
+            let fields = ends.count_ones() as usize;
+            if self.ends.len() < count + BLOCK {
+                self.ends.resize(2 * (count + BLOCK), 0);
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
+            let at = at as u32;
+            for end in &mut self.ends[count..count + fields] {
+                *end = at + ends.trailing_zeros();
+                ends &= ends.wrapping_sub(1);
+            }
+            count += fields;
         }
-        special == 0
+        if self.ends.len() <= count {
+            self.ends.resize(count + BLOCK, 0);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
+        let end = record.len() as u32;
+        self.ends[count] = end;
+        self.ends[0] = u32::MAX;
+        self.count = count;
+        true
     }
 
-    /// Without a quote, fields end at delimiters and nowhere else.
-    fn split_plain(&mut self, record: &[u8]) {
-        let delimiters = ONES * u64::from(self.delimiter);
-        let (mut start, mut at, mut count) = (0, 0, 0);
-        let mut words = record.chunks_exact(8);
-        for word in words.by_ref() {
-            // Room for the fields that may end in this word, so that storing one is one store.
-            if self.spans.len() < count + 9 {
-                self.spans.resize(2 * count + 32, FieldSpan::default());
-            }
-            let spans = self.spans.as_mut_slice();
-            let word = u64::from_le_bytes(word.try_into().unwrap_or([0; 8]));
-            let mut hits = zero_bytes(word ^ delimiters);
-            while hits != 0 {
-                let hit = at + hits.trailing_zeros() / 8;
-                hits &= hits - 1;
-                spans[count] = FieldSpan { start, end: hit, mixed: false };
-                count += 1;
-                start = hit + 1;
-            }
-            at += 8;
+    fn span(&self, index: usize) -> FieldSpan {
+        debug_assert!(index < self.count);
+        if self.plain {
+            let start = self.ends[index].wrapping_add(1);
+            FieldSpan { start, end: self.ends[index + 1], mixed: false }
+        } else {
+            self.spans[index]
         }
-        self.count = count;
-        #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
-        for (i, byte) in words.remainder().iter().enumerate() {
-            if *byte == self.delimiter {
-                let end = at + i as u32;
-                self.push(start as usize, end as usize, false);
-                start = end + 1;
-            }
-        }
-        self.push(start as usize, record.len(), false);
     }
 
     fn split_quoted(&mut self, record: &[u8]) {
-        self.count = 0;
+        self.spans.clear();
         let mut start = 0;
         loop {
             if record.get(start) == Some(&self.quote) {
@@ -178,11 +231,8 @@ impl FieldSplitter {
     fn push(&mut self, start: usize, end: usize, mixed: bool) {
         #[expect(clippy::cast_possible_truncation, reason = "records are below 4 GiB")]
         let span = FieldSpan { start: start as u32, end: end as u32, mixed };
-        match self.spans.get_mut(self.count) {
-            Some(place) => *place = span,
-            None => self.spans.push(span),
-        }
-        self.count += 1;
+        self.spans.push(span);
+        self.count = self.spans.len();
     }
 
     /// Fields of the last record.
@@ -203,19 +253,21 @@ impl FieldSplitter {
     /// If there is no such field.
     #[must_use]
     pub fn raw_len(&self, index: usize) -> usize {
-        (self.spans[index].end - self.spans[index].start) as usize
+        let span = self.span(index);
+        (span.end - span.start) as usize
     }
 
-    /// Field `index` of `record` when its bytes stand there as they are; else see
-    /// [`Self::unquote`].
+    /// Where field `index` of the last record stands in it when its bytes stand there as they
+    /// are; else see [`Self::unquote`].
     ///
     /// # Panics
-    /// If there is no such field or `record` is not the last one split.
+    /// If there is no such field.
     #[must_use]
     #[inline]
-    pub fn verbatim<'a>(&self, index: usize, record: &'a [u8]) -> Option<&'a [u8]> {
-        let span = self.spans[index];
-        (!span.mixed).then(|| &record[span.start as usize..span.end as usize])
+    pub fn place(&self, index: usize) -> Option<Range<usize>> {
+        debug_assert!(index < self.count);
+        let span = self.span(index);
+        (!span.mixed).then_some(span.start as usize..span.end as usize)
     }
 
     /// Appends field `index` of `record`, unquoted.
@@ -223,7 +275,7 @@ impl FieldSplitter {
     /// # Panics
     /// If there is no such field or `record` is not the last one split.
     pub fn unquote(&self, index: usize, record: &[u8], out: &mut Vec<u8>) {
-        let span = self.spans[index];
+        let span = self.span(index);
         let raw = &record[span.start as usize..span.end as usize];
         if !span.mixed {
             out.extend_from_slice(raw);
@@ -304,6 +356,12 @@ mod tests {
             prop_assert!(reader.read_byte_record(&mut theirs).unwrap());
             let theirs: Vec<Vec<u8>> = theirs.iter().map(<[u8]>::to_vec).collect();
             prop_assert_eq!(fields(record.as_bytes()), theirs);
+        }
+
+        #[test]
+        fn cuts_plain_records_at_delimiters(record in "[a-c,]{0,200}|[a-zé€,]{0,90}") {
+            let expect: Vec<Vec<u8>> = record.split(',').map(|f| f.as_bytes().to_vec()).collect();
+            prop_assert_eq!(fields(record.as_bytes()), expect);
         }
 
         #[test]

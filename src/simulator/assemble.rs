@@ -68,6 +68,8 @@ pub struct EnvironmentOptions {
     pub key_characters_status: u16,
     /// Whether the failure of an elastic bulk message lists the successes too (row 16).
     pub elastic_lists_all: bool,
+    /// How long after its request a `BulkDelete` job runs, milliseconds.
+    pub bulk_delete_ms: u32,
 }
 
 impl Default for EnvironmentOptions {
@@ -87,6 +89,7 @@ impl Default for EnvironmentOptions {
             undeclared_code: None,
             key_characters_status: model.key_characters_status,
             elastic_lists_all: model.elastic_lists_all,
+            bulk_delete_ms: model.bulk_delete_ms,
         }
     }
 }
@@ -146,6 +149,7 @@ pub fn environment(settings: &Settings) -> EnvironmentSettings {
             .map_or(defaults.undeclared_code.clone(), RefusalCode::Text),
         key_characters_status: e.key_characters_status,
         elastic_lists_all: e.elastic_lists_all,
+        bulk_delete_ms: e.bulk_delete_ms,
         ..defaults
     }
 }

@@ -109,7 +109,7 @@ impl BadKind {
             Self::MissingRequired => "DV0310",
             Self::ControlCharacter => "DV0311",
             Self::UnclearType => "DV0313",
-            Self::DateTooEarly => "DV0314",
+            Self::DateTooEarly => "DV0315",
             Self::DuplicateKey => "DV0207",
             Self::UnknownUser => "0x80040217",
             Self::UnknownSite => "0x80060891",

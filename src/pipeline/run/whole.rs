@@ -121,10 +121,7 @@ pub async fn run<T: Transport>(
         }
     }
     shared.budget.close();
-    let sinks = match sinks.flush_and_mark().await {
-        Ok(_) => None,
-        Err(error) => Some(error.to_string()),
-    };
+    let sinks = show_all(&shared, sinks).await.err();
     let loads = ends
         .into_iter()
         .map(|end| {
@@ -141,6 +138,15 @@ pub async fn run<T: Transport>(
         close(&shared, &end.staged).await;
     }
     end
+}
+
+/// Waits until every outcome is durable and every line behind it is in the files.
+async fn show_all<T: Transport>(shared: &Shared<T>, sinks: &Sinks) -> Result<(), String> {
+    // Outcomes are appended and not waited for; an append after them all is durable after them,
+    // and their projections are queued before its ticket is released.
+    shared.ledger.append(&[], None).await.map_err(|error| error.to_string())?;
+    sinks.flush_and_mark().await.map_err(|error| error.to_string())?;
+    Ok(())
 }
 
 fn remember(plan: &LoadPlan, known: &LoadRecovery) -> SharedStaged {
@@ -165,7 +171,7 @@ fn note<T: Transport>(shared: &Shared<T>, plan: &LoadPlan, end: &Result<LaneEnd,
     let load = plan.spec.name.as_str();
     match end {
         Ok(LaneEnd::Done) => tracing::info!(load, "every row is settled"),
-        Ok(LaneEnd::Stopped) => tracing::info!(load, "stopped before its end; resumable"),
+        Ok(LaneEnd::Stopped { .. }) => tracing::info!(load, "stopped before its end; resumable"),
         Ok(LaneEnd::Paused(why)) => {
             tracing::error!(load, why, "ended while paused; resumable");
             stop(shared);

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_open_quote_takes_one_line_only() {
-        check("a,b\n1,\"open\n2,x\n3,y\n", &[(2, 4, "DV0207"), (3, 12, "2|x"), (4, 16, "3|y")]);
+        check("a,b\n1,\"open\n2,x\n3,y\n", &[(2, 4, "DV0209"), (3, 12, "2|x"), (4, 16, "3|y")]);
         let long = "0123456789012345678901234567890\n".repeat(4);
         let text = format!("a,b\n1,\"open\n{long}3,y\n");
         let read = read(text.as_bytes(), TINY);
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(read.len(), 6);
         assert_eq!(read[5].2, "3|y");
         // One column: what follows could be anything.
-        check("a\n1\n\"open\n2\n", &[(2, 2, "1"), (3, 4, "DV0207")]);
+        check("a\n1\n\"open\n2\n", &[(2, 2, "1"), (3, 4, "DV0209")]);
     }
 
     #[test]

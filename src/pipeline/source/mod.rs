@@ -4,7 +4,6 @@
 pub mod delimited;
 pub mod jsonl;
 pub mod open;
-pub mod reader;
 mod records;
 
 use crate::record::chunk::{RawChunk, RecordFormat};

@@ -378,7 +378,7 @@ impl Cut {
                 ),
             ),
             Self::NeverClosed => (
-                "DV0207",
+                "DV0209",
                 "quote not closed up to the end of the file; reading went on with the next line: \
                  close the quote, or double it if it is part of the text"
                     .to_owned(),

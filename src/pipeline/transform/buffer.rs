@@ -4,6 +4,8 @@
 
 /// Longest piece copied in blocks.
 const SHORT_MAX: usize = 64;
+/// Block copied when more than the piece may be read.
+const FRONT: usize = 48;
 
 /// Grows like a `Vec`, but keeps initialised room behind its end.
 #[derive(Clone, Default, Debug)]
@@ -53,6 +55,23 @@ impl RowBuffer {
             self.len += 1;
         } else {
             self.grow(&[byte]);
+        }
+    }
+
+    /// Appends the first `n` bytes of `behind`, the longer the better: one block is copied and
+    /// the surplus overwritten later.
+    ///
+    /// # Panics
+    /// If `behind` is shorter than `n`.
+    #[inline]
+    pub fn extend_from_front(&mut self, behind: &[u8], n: usize) {
+        let room = self.room.get_mut(self.len..).and_then(|r| r.first_chunk_mut::<FRONT>());
+        match (room, behind.first_chunk::<FRONT>()) {
+            (Some(room), Some(front)) if n <= FRONT => {
+                *room = *front;
+                self.len += n;
+            }
+            _ => self.extend_from_slice(&behind[..n]),
         }
     }
 
@@ -160,6 +179,8 @@ mod tests {
                 model.extend_from_slice(&piece);
                 buffer.push(7);
                 model.push(7);
+                buffer.extend_from_front(&piece, piece.len() / 2);
+                model.extend_from_slice(&piece[..piece.len() / 2]);
                 buffer.extend_fixed(&Fixed::new(&piece));
                 model.extend_from_slice(&piece);
                 if cut {

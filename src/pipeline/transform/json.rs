@@ -4,6 +4,7 @@
 use super::cell::Cell;
 use crate::limits::JSON_DEPTH_MAX;
 use hashbrown::HashMap;
+use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Why a line is not a usable object.
@@ -55,6 +56,15 @@ impl<'n> JsonScanner<'n> {
             return Err(cursor.fault("something follows the object; put one object on a line"));
         }
         Ok(())
+    }
+
+    /// Where the text in `slot` stands in the line scanned last, if it is one without escapes.
+    #[inline]
+    pub(super) fn plain(&self, slot: usize) -> Option<Range<usize>> {
+        match self.members[slot] {
+            Member::Text(start, end, false) => Some(start..end),
+            _ => None,
+        }
     }
 
     /// The value in `slot` of `line`, the one scanned last; unescaped into `scratch` if needed.

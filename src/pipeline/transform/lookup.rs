@@ -153,14 +153,16 @@ impl LookupOp {
         !self.targets.iter().any(|t| matches!(t.by, By::Key { .. }))
     }
 
-    /// Appends the whole member when `text` is the GUID of a row of the only target; else does
-    /// nothing.
+    /// Appends the whole member when `text` is a lower-case GUID, all the only target asks for;
+    /// else does nothing.
     #[inline]
     pub(super) fn write_by_id(&self, text: &[u8], out: &mut RowBuffer) -> bool {
         let [Target { by: By::Id, prefix, .. }] = self.targets.as_slice() else { return false };
-        let Some(id) = guid::parse(text) else { return false };
+        if !guid::is_lower(text) {
+            return false;
+        }
         out.extend_fixed(prefix);
-        out.extend_from_slice(&id);
+        out.extend_from_slice(text);
         out.extend_from_slice(b")\"");
         true
     }

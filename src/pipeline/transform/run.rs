@@ -3,7 +3,7 @@
 
 use super::buffer::RowBuffer;
 use super::cell::{Cell, trim};
-use super::convert::guid;
+use super::convert::{Standing, guid};
 use super::json::{JsonFault, JsonScanner};
 use super::mapping::{
     AddressOp, AddressValue, ColumnOp, Default, From, RowProgram, Shape, ValueOp,
@@ -49,7 +49,8 @@ pub fn convert_chunk(
                         check_span(span, record, all_utf8)?;
                         let clean = splitter.split(record);
                         check_fields(&splitter, record, clean, *columns, span)?;
-                        Ok(Fields { splitter: &splitter, record, clean })
+                        let behind = &raw.bytes[span.range.start as usize..];
+                        Ok(Fields { splitter: &splitter, record, behind, clean })
                     },
                     staged,
                 );
@@ -73,7 +74,8 @@ pub fn convert_chunk(
                                 &format!("not a usable JSON object: {reason}"),
                             )
                         })?;
-                        Ok(Members { scanner: &scanner, line })
+                        let behind = &raw.bytes[span.range.start as usize..];
+                        Ok(Members { scanner: &scanner, line, behind })
                     },
                     staged,
                 );
@@ -84,21 +86,49 @@ pub fn convert_chunk(
     PreparedChunk { raw, rows, members, text }
 }
 
+/// A text within a chunk.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    /// The chunk from the text on: copying may read beyond its end.
+    behind: &'a [u8],
+    length: usize,
+    clean: bool,
+}
+
+impl<'a> Piece<'a> {
+    fn bytes(self) -> &'a [u8] {
+        &self.behind[..self.length]
+    }
+}
+
 /// Values of one record by slot.
 trait Cells {
+    /// The text in `slot` when it stands there as it is.
+    fn plain(&self, slot: usize) -> Option<Piece<'_>>;
+
+    /// Whatever is in `slot`.
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a>;
 }
 
 struct Fields<'a> {
     splitter: &'a FieldSplitter,
     record: &'a [u8],
+    /// The chunk from the record on.
+    behind: &'a [u8],
     clean: bool,
 }
 
 impl Cells for Fields<'_> {
+    #[inline]
+    fn plain(&self, slot: usize) -> Option<Piece<'_>> {
+        let place = self.splitter.place(slot)?;
+        let behind = &self.behind[place.start..];
+        Some(Piece { behind, length: place.len(), clean: self.clean })
+    }
+
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a> {
-        match self.splitter.verbatim(slot, self.record) {
-            Some(bytes) => Cell::Text { bytes, clean: self.clean },
+        match self.plain(slot) {
+            Some(piece) => Cell::Text { bytes: piece.bytes(), clean: self.clean },
             None => {
                 scratch.clear();
                 self.splitter.unquote(slot, self.record, scratch);
@@ -111,9 +141,17 @@ impl Cells for Fields<'_> {
 struct Members<'a, 'n> {
     scanner: &'a JsonScanner<'n>,
     line: &'a [u8],
+    /// The chunk from the line on.
+    behind: &'a [u8],
 }
 
 impl Cells for Members<'_, '_> {
+    #[inline]
+    fn plain(&self, slot: usize) -> Option<Piece<'_>> {
+        let place = self.scanner.plain(slot)?;
+        Some(Piece { behind: &self.behind[place.start..], length: place.len(), clean: true })
+    }
+
     fn cell<'a>(&'a self, slot: usize, scratch: &'a mut Vec<u8>) -> Cell<'a> {
         self.scanner.cell(slot, self.line, scratch)
     }
@@ -281,30 +319,41 @@ impl Output {
 
     #[inline]
     fn column<C: Cells>(&mut self, op: &ColumnOp, cells: &C, staged: &dyn StagedRows) -> Read {
-        let cell = match &op.from {
-            From::Slot(slot) => cells.cell(*slot, &mut self.scratch),
-            From::Constant(text) => Cell::text(text),
-        };
         // The common cases, without detours.
-        if let Cell::Text { bytes, clean } = cell {
+        if let From::Slot(slot) = op.from
+            && let Some(piece) = cells.plain(slot)
+        {
             match &op.value {
                 ValueOp::Text { prefix, rule } => {
-                    if clean && !bytes.is_empty() && bytes.len() <= rule.max_length as usize {
+                    let fits = piece.length <= rule.max_length as usize;
+                    if fits && piece.clean && piece.length > 0 {
                         self.line.extend_fixed(prefix);
-                        self.line.extend_from_slice(bytes);
+                        self.line.extend_from_front(piece.behind, piece.length);
                         self.line.push(b'"');
                         return Ok(());
                     }
                 }
                 ValueOp::Plain { prefix, converter } => {
-                    let text = trim(bytes);
+                    let standing = converter.standing(piece.bytes());
+                    if standing != Standing::No {
+                        self.line.extend_fixed(prefix);
+                        if standing == Standing::Quoted {
+                            self.line.push(b'"');
+                        }
+                        self.line.extend_from_front(piece.behind, piece.length);
+                        if standing == Standing::Quoted {
+                            self.line.push(b'"');
+                        }
+                        return Ok(());
+                    }
+                    let text = trim(piece.bytes());
                     if !text.is_empty() {
                         self.line.extend_fixed(prefix);
                         return converter.write_scalar(text, &mut self.line);
                     }
                 }
                 ValueOp::Lookup { op, table: None } => {
-                    if op.write_by_id(trim(bytes), &mut self.line) {
+                    if op.write_by_id(trim(piece.bytes()), &mut self.line) {
                         return Ok(());
                     }
                 }

@@ -107,16 +107,19 @@ impl ChoiceSet {
         ))
     }
 
+    /// Whether `text` is sent as it stands.
     #[inline]
-    pub(super) fn write_one(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        // Plain digits of an option stand as they are.
-        if self.rule != ChoiceRule::Label
-            && let Some((first, last)) = self.dense
-            && text.len() < 11
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        // The plain digits of an option.
+        self.rule != ChoiceRule::Label
             && text.first().is_some_and(|b| (b'1'..=b'9').contains(b))
-            && let Some(number) = parse_short(text)
-            && (i64::from(first)..=i64::from(last)).contains(&number)
-        {
+            && self.dense.is_some_and(|(first, last)| {
+                parse_short(text).is_some_and(|n| (i64::from(first)..=i64::from(last)).contains(&n))
+            })
+    }
+
+    pub(super) fn write_one(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        if self.stands(text) {
             out.extend_from_slice(text);
             return Ok(());
         }
@@ -191,14 +194,18 @@ impl BooleanRule {
         }
     }
 
+    /// Whether `text` is sent as it stands.
     #[inline]
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        matches!(text, b"true" | b"false")
+    }
+
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        match text {
-            b"true" | b"1" => out.extend_from_slice(b"true"),
-            b"false" | b"0" => out.extend_from_slice(b"false"),
-            _ => return self.write_named(text, out),
+        if self.stands(text) {
+            out.extend_from_slice(text);
+            return Ok(());
         }
-        Ok(())
+        self.write_named(text, out)
     }
 
     #[inline(never)]

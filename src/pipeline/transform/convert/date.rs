@@ -68,7 +68,7 @@ impl DateRule {
 
     #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        if self.format.is_none() && self.is_final(text) {
+        if self.stands(text) {
             out.push(b'"');
             out.extend_from_slice(text);
             out.push(b'"');
@@ -77,9 +77,12 @@ impl DateRule {
         self.write_any(text, out)
     }
 
-    /// Whether `text` is written as it would be sent.
+    /// Whether `text` is sent as it stands, in quotes.
     #[inline]
-    fn is_final(&self, text: &[u8]) -> bool {
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        if self.format.is_some() {
+            return false;
+        }
         match self.behavior {
             DateBehavior::UserLocal => {
                 <&[u8; 20]>::try_from(text).is_ok_and(|t| t[19] == b'Z' && is_date(t) && is_time(t))
@@ -87,7 +90,7 @@ impl DateRule {
             DateBehavior::TimeZoneIndependent => {
                 <&[u8; 19]>::try_from(text).is_ok_and(|t| is_date(t) && is_time(t))
             }
-            DateBehavior::DateOnly => <&[u8; 10]>::try_from(text).is_ok_and(|t| is_date(t)),
+            DateBehavior::DateOnly => <&[u8; 10]>::try_from(text).is_ok_and(is_date),
         }
     }
 
@@ -117,7 +120,7 @@ impl DateRule {
         };
         if stamp.year < 1753 {
             return Err(Refusal::value(
-                "DV0314",
+                "DV0315",
                 format!("{} lies before 1753-01-01, the first day allowed", shown(text)),
             ));
         }
@@ -386,7 +389,7 @@ mod tests {
             "2025-03-01T09:30:00",
             Err("DV0306 \"2025-03-01T09:30:00\" says no time zone"),
         );
-        check(&rule, "1752-12-31T23:59:59Z", Err("DV0314"));
+        check(&rule, "1752-12-31T23:59:59Z", Err("DV0315"));
         check(&rule, "1753-01-01T00:00:00Z", Ok("1753-01-01T00:00:00Z"));
         for bad in [
             "",

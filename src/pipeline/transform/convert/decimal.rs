@@ -215,17 +215,20 @@ impl DecimalRule {
         Ok(Self { min, max, range, precision: usize::from(precision), short })
     }
 
+    /// Whether `text` is sent as it stands.
     #[inline]
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        plain(text).is_some_and(|p| {
+            p.int < self.short[usize::from(p.negative)] && p.fraction <= self.precision
+        })
+    }
+
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        match plain(text) {
-            Some(p)
-                if p.int < self.short[usize::from(p.negative)] && p.fraction <= self.precision =>
-            {
-                out.extend_from_slice(text);
-                Ok(())
-            }
-            _ => self.write_any(text, out),
+        if self.stands(text) {
+            out.extend_from_slice(text);
+            return Ok(());
         }
+        self.write_any(text, out)
     }
 
     #[inline(never)]

@@ -16,21 +16,38 @@ pub fn parse(text: &[u8]) -> Option<[u8; 36]> {
     for (byte, dash) in out.iter_mut().zip(&DASHES) {
         let digit = byte.wrapping_sub(b'0') < 10;
         let letter = (*byte | 0x20).wrapping_sub(b'a') < 6;
-        let expected = if *dash == 0 { digit | letter } else { *byte == b'-' };
+        let expected = if *dash == b'-' { *byte == b'-' } else { digit | letter };
         bad |= u8::from(!expected);
         *byte |= u8::from(letter) << 5;
     }
     (bad == 0).then_some(out)
 }
 
-const DASHES: [u8; 36] = {
-    let mut dashes = [0; 36];
-    dashes[8] = 1;
-    dashes[13] = 1;
-    dashes[18] = 1;
-    dashes[23] = 1;
-    dashes
-};
+const DASHES: [u8; 36] = *b"00000000-0000-0000-0000-000000000000";
+
+/// Whether `text` is a GUID as [`parse`] gives it.
+#[must_use]
+#[inline]
+pub fn is_lower(text: &[u8]) -> bool {
+    // Two overlapping pieces, each some whole vectors.
+    let (Some(head), Some(tail)) = (text.first_chunk::<32>(), text.last_chunk::<16>()) else {
+        return false;
+    };
+    let mut bad = 0;
+    for (byte, dash) in head.iter().zip(&DASHES[..32]) {
+        bad |= misplaced(*byte, *dash);
+    }
+    for (byte, dash) in tail.iter().zip(&DASHES[20..]) {
+        bad |= misplaced(*byte, *dash);
+    }
+    (text.len() == 36) & (bad == 0)
+}
+
+#[inline]
+fn misplaced(byte: u8, pattern: u8) -> u8 {
+    let hex = (byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'a') < 6);
+    u8::from(if pattern == b'-' { byte != b'-' } else { !hex })
+}
 
 /// The same, or `DV0307`.
 ///
@@ -65,6 +82,15 @@ mod tests {
             "2d2f-0000abcd-4e60-8a0b-0a3a3a8c2b11",
         ] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+            assert!(!is_lower(bad.as_bytes()), "{bad}");
+        }
+        assert!(is_lower(&lower));
+        for at in 0..36 {
+            for byte in [b'F', b'-', b'0', b'g', b'/', b':'] {
+                let mut text = lower;
+                text[at] = byte;
+                assert_eq!(is_lower(&text), parse(&text) == Some(text), "{at} {byte}");
+            }
         }
         assert!(read(b"x").unwrap_err().text.contains("\"x\" is not a GUID"));
     }

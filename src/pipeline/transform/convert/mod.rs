@@ -20,6 +20,17 @@ use decimal::DecimalRule;
 use number::{DoubleRule, IntegerRule};
 use text::TextRule;
 
+/// Whether a text can be copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// As it stands.
+    Bare,
+    /// As it stands, in quotes.
+    Quoted,
+    /// It has to be read first.
+    No,
+}
+
 /// Reads the values of one column that is no lookup.
 #[derive(Clone, Debug)]
 pub enum Converter {
@@ -130,11 +141,27 @@ impl Converter {
         }
     }
 
+    /// Whether the JSON value of `text` is `text` itself. A quick look: "no" may be wrong.
+    #[must_use]
+    #[inline]
+    pub fn standing(&self, text: &[u8]) -> Standing {
+        let bare = match self {
+            Self::Integer(rule) => rule.stands(text),
+            Self::Decimal(rule) => rule.stands(text),
+            Self::Double(rule) => rule.stands(text),
+            Self::Boolean(rule) => rule.stands(text),
+            Self::Choice(set) => set.stands(text),
+            Self::Date(rule) if rule.stands(text) => return Standing::Quoted,
+            _ => false,
+        };
+        if bare { Standing::Bare } else { Standing::No }
+    }
+
     /// The same of a text that is not empty and has no blanks around it.
     ///
     /// # Errors
     /// Why the value does not fit.
-    #[inline]
+    #[inline(never)]
     pub fn write_scalar(&self, text: &[u8], out: &mut RowBuffer) -> Read {
         match self {
             Self::Integer(rule) => rule.write(text, out),

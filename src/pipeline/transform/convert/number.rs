@@ -14,13 +14,16 @@ pub struct IntegerRule {
 }
 
 impl IntegerRule {
+    /// Whether `text` is sent as it stands.
     #[inline]
-    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        if let Some(value) = parse_short(text)
-            && (self.min..=self.max).contains(&value)
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        // Plain digits without a leading zero.
+        parse_short(text).is_some_and(|value| (self.min..=self.max).contains(&value))
             && !matches!(text, [b'0', _, ..] | [b'-', b'0', ..])
-        {
-            // Plain digits without a leading zero stand as they are.
+    }
+
+    pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
+        if self.stands(text) {
             out.extend_from_slice(text);
             return Ok(());
         }
@@ -89,15 +92,18 @@ impl DoubleRule {
         Self { min, max, digits }
     }
 
+    /// Whether `text` is sent as it stands.
     #[inline]
+    pub(super) fn stands(&self, text: &[u8]) -> bool {
+        plain(text).is_some_and(|p| p.int <= self.digits)
+    }
+
     pub(super) fn write(&self, text: &[u8], out: &mut RowBuffer) -> Read {
-        match plain(text) {
-            Some(p) if p.int <= self.digits => {
-                out.extend_from_slice(text);
-                Ok(())
-            }
-            _ => self.write_any(text, out),
+        if self.stands(text) {
+            out.extend_from_slice(text);
+            return Ok(());
         }
+        self.write_any(text, out)
     }
 
     #[inline(never)]

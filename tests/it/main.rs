@@ -1,0 +1,13 @@
+//! The built program against the local Dataverse: one module a capability.
+//!
+//! Each test starts a simulator of its own in this process, writes staged files and a job file into
+//! a folder of its own, and runs the real binary as a child. What is in the simulator afterwards is
+//! the truth the files, summary and exit code are held against.
+
+mod columns;
+mod environment;
+mod kill;
+mod load;
+mod poison;
+mod rig;
+mod throttle;
