@@ -37,7 +37,7 @@ fn run(command: &mut Command, limit: Duration) -> Result<(bool, String), Missing
     let waiter = std::thread::spawn(move || {
         let output = child.wait_with_output();
         // Nobody listens any more once the limit has passed.
-        drop(done.send(()));
+        done.send(()).ok();
         output
     });
     let late = ended.recv_timeout(limit).is_err();
