@@ -4,6 +4,10 @@
 //! a folder of its own, and runs the real binary as a child. What is in the simulator afterwards is
 //! the truth the files, summary and exit code are held against.
 
+mod columns;
+mod environment;
 mod kill;
 mod load;
+mod poison;
 mod rig;
+mod throttle;

@@ -76,7 +76,7 @@ impl Rig {
         path
     }
 
-    fn write_secret(&self, name: &str, secret: &str) {
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("folders");
         let mut file = OpenOptions::new()
@@ -158,6 +158,36 @@ impl Rig {
         run
     }
 
+    /// Looks every few milliseconds until `look` finds something or the child has ended.
+    pub(crate) fn until<T>(
+        &self,
+        child: &mut Child,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let patience = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            if child.ended() {
+                return None;
+            }
+            assert!(std::time::Instant::now() < patience, "waited in vain\n{}", child.stderr());
+            self.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
+        }
+    }
+
+    /// Address of `/metrics` and the rest, once a running load has told it.
+    pub(crate) fn listens(&self, child: &mut Child) -> String {
+        let path = child.stderr.clone();
+        let address = self.until(child, || {
+            let said = text(&path);
+            let (_, after) = said.split_once("metrics: http://")?;
+            after.split_once("/metrics").map(|(address, _)| address.to_owned())
+        });
+        address.unwrap_or_else(|| panic!("it never listened\n{}", child.stderr()))
+    }
+
     /// Waits for the end of a child.
     pub(crate) fn wait(&self, mut child: Child) -> Run {
         let ended = self.block_on(async { timeout(PATIENCE, child.child.wait()).await });
@@ -180,15 +210,20 @@ impl Rig {
         read_rows(&self.path(&format!("{job}.out/{load}.{kind}.csv")))
     }
 
-    /// Rows of a table of the simulator: id to column values.
-    pub(crate) fn store(&self, table: &str) -> BTreeMap<String, Value> {
+    /// Rows of a table of the simulator, one JSON object a line.
+    pub(crate) fn dump(&self, table: &str) -> String {
         let mut out = Vec::new();
         self.sim.with_model(|model| {
             let tables = &model.schema().tables;
             let index = tables.iter().position(|t| t.name == table).expect("the table is known");
             model.dump_table(index, &mut out).expect("a vector takes every byte");
         });
-        let text = String::from_utf8(out).expect("a dump is text");
+        String::from_utf8(out).expect("a dump is text")
+    }
+
+    /// Rows of a table of the simulator: id to column values.
+    pub(crate) fn store(&self, table: &str) -> BTreeMap<String, Value> {
+        let text = self.dump(table);
         let mut rows = BTreeMap::new();
         for line in text.lines() {
             let mut row: Value = serde_json::from_str(line).expect("a dump is JSON lines");
@@ -236,6 +271,11 @@ impl Child {
     /// What it said on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         text(&self.stderr)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be asked").is_some()
     }
 }
 
@@ -337,4 +377,18 @@ fn text(path: &Path) -> String {
     let mut file = fs::File::open(path).expect("an output file");
     file.read_to_end(&mut text).expect("output is read");
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// One GET over plain HTTP: status and body.
+pub(crate) fn http_get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = std::net::TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("the request is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }

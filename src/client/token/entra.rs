@@ -113,7 +113,7 @@ impl EntraApp {
             }
         }
         let unreachable = |text: String| {
-            TokenFailure::Unreachable(format!("the token service does not answer: {text}"))
+            TokenFailure::Unreachable(format!("{} does not answer: {text}", self.endpoint))
         };
         let mut response = self
             .client

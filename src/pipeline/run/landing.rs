@@ -3,21 +3,15 @@
 //! out, in the ledger first.
 
 use crate::client::attempt::{ApiReply, IdentityId, Transport, TransportFailure};
-use crate::client::{multipart, odata, response};
-use crate::config::job::OnExisting;
-use crate::pipeline::ledger::record::{LedgerRecord, Outcome, RowFail};
+use crate::client::{multipart, response};
 use crate::pipeline::outcome::classify::{Form, Sent, classify};
-use crate::pipeline::outcome::settle::{
-    Heard, ProbeEnd, RowStep, Step, decide, decide_row, read_probe,
-};
+use crate::pipeline::outcome::settle::{Heard, RowStep, Step, decide, decide_row};
 use crate::pipeline::outcome::tell::{Told, tell};
-use crate::pipeline::run::intake::settle;
 use crate::pipeline::run::lane::{Lane, LaneFailed};
-use crate::pipeline::run::lines::{LineWriter, RowEnd};
+use crate::pipeline::run::lines::RowEnd;
 use crate::pipeline::run::work::{Phase, Work};
 use crate::pipeline::send::message::Message;
 use crate::pipeline::send::retry;
-use crate::pipeline::sink::format::Stamp;
 use crate::record::outcome::{FaultCategory, RowFault, RowState};
 use crate::runtime::clock;
 use crate::telemetry::metrics::RequestEnd;
@@ -213,7 +207,7 @@ impl<T: Transport> Lane<T> {
     }
 
     /// Every row has an answer of its own.
-    fn rows_landed(
+    pub(super) fn rows_landed(
         &mut self,
         work: Work,
         answers: Vec<Heard>,
@@ -263,125 +257,7 @@ impl<T: Transport> Lane<T> {
         self.split(work, settled, groups)
     }
 
-    fn probe_landed(
-        &mut self,
-        mut work: Work,
-        heard: Heard,
-        reply: Option<ApiReply>,
-        now: MonoTime,
-    ) -> Result<(), LaneFailed> {
-        let pk = &self.plan.target.primary_id;
-        let page = match (heard, &reply) {
-            (Heard::Applied, Some(reply)) => {
-                match response::presence(&reply.body, pk, &self.shared.origin) {
-                    Ok(page) => page,
-                    Err(error) => {
-                        self.delay(work, 1, None, error.to_string(), now);
-                        return Ok(());
-                    }
-                }
-            }
-            (Heard::Systemic(fault) | Heard::Refused(fault), _) => {
-                // Without the right to read, an invisible row looks absent: better stand still.
-                self.pause(format!(
-                    "cannot ask which rows of {} are present ({}: {}); grant organization-wide read and resume",
-                    self.plan.target.logical_name, fault.code, fault.message
-                ));
-                self.ready.push_front(work);
-                return Ok(());
-            }
-            (Heard::Unauthorized(fault), _) => {
-                work.case.reauthorizations += 1;
-                if work.case.reauthorizations > 2 {
-                    work.case.reauthorizations = 0;
-                    self.pause(format!("{}: {}", fault.code, fault.message));
-                }
-                self.ready.push_front(work);
-                return Ok(());
-            }
-            (other, _) => {
-                work.case.failures += 1;
-                let failures = work.case.failures;
-                self.delay(work, failures, None, said(&other), now);
-                return Ok(());
-            }
-        };
-        let Phase::Probe { fault, mut queries, mut present, was_apart } = work.phase else {
-            return Ok(());
-        };
-        present.extend(page.rows.iter().map(|row| row.id));
-        queries.pop_front();
-        if let Some(next) = page.next {
-            queries.push_front(crate::client::request::get(next));
-        }
-        if !queries.is_empty() {
-            work.phase = Phase::Probe { fault, queries, present, was_apart };
-            self.ready.push_front(work);
-            return Ok(());
-        }
-        work.phase = if was_apart { Phase::Apart } else { Phase::Bulk };
-        work.case.failures = 0;
-        let found: Vec<bool> = work
-            .rows
-            .iter()
-            .map(|row| self.plan.id_of(row.prepared()).is_some_and(|id| present.contains(&id)))
-            .collect();
-        let ends = read_probe(&work.case, &found);
-        self.probed(work, &ends, fault, now)
-    }
-
-    fn probed(
-        &mut self,
-        mut work: Work,
-        ends: &[ProbeEnd],
-        fault: RowFault,
-        now: MonoTime,
-    ) -> Result<(), LaneFailed> {
-        if ends.iter().all(|end| *end == ProbeEnd::Refused) {
-            // None of the ids is there: the key that is taken is another one. A doubt stays, so
-            // that each refused row is asked for once more before it is called failed.
-            if work.rows.len() == 1 {
-                let ends = vec![RowEnd::Bad(RowState::Failed, fault)];
-                return self.settle_all(work, ends);
-            }
-            let heard = Heard::Refused(fault);
-            let step = decide(&mut work.case, heard, now, self.shared.settings.retry_deadline);
-            return self.carry_out(work, step, String::new(), None, now);
-        }
-        let mut settled = Vec::new();
-        let mut again = Vec::new();
-        for (index, end) in ends.iter().enumerate() {
-            match end {
-                ProbeEnd::Written => settled.push((index, RowEnd::Good(self.plan.good(), None))),
-                ProbeEnd::Foreign => settled.push((index, self.foreign())),
-                ProbeEnd::Again | ProbeEnd::Refused => again.push(index),
-            }
-        }
-        if again.is_empty() {
-            return self.settle_all(work, settled.into_iter().map(|(_, end)| end).collect());
-        }
-        let doubt = work.case.doubt;
-        self.split(work, settled, vec![(again, doubt, None)])
-    }
-
-    /// A row that is there though this ledger never sent it.
-    fn foreign(&self) -> RowEnd {
-        match self.plan.spec.on_existing {
-            OnExisting::Skip => RowEnd::Good(RowState::Existing, None),
-            OnExisting::Fail => RowEnd::Bad(
-                RowState::Failed,
-                RowFault {
-                    code: "DV0506".to_owned(),
-                    category: FaultCategory::Duplicate,
-                    message: "a row with this id exists, and this ledger never sent it: the same job ran before with another ledger, or the id is taken; set on_existing = \"skip\" to keep such rows"
-                        .to_owned(),
-                    retryable: false,
-                },
-            ),
-        }
-    }
-
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         mut work: Work,
         step: Step,
@@ -437,7 +313,7 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn delay(
+    pub(super) fn delay(
         &mut self,
         work: Work,
         failures: u32,
@@ -518,7 +394,11 @@ impl<T: Transport> Lane<T> {
     /// addressed are asked for their ids first, since files and later loads need them.
     ///
     /// Source: `dataverse-web-api.md` §2.4: `UpsertMultiple` answers 204 without ids.
-    fn settle_all(&mut self, mut work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
+    pub(super) fn settle_all(
+        &mut self,
+        mut work: Work,
+        ends: Vec<RowEnd>,
+    ) -> Result<(), LaneFailed> {
         let unknown = |end: &RowEnd| matches!(end, RowEnd::Good(_, None));
         if self.plan.ids_are_learnt() && ends.iter().any(unknown) {
             match work.begin_learning(&self.plan, ends) {
@@ -532,215 +412,6 @@ impl<T: Transport> Lane<T> {
             self.settle_now(work, ends)
         }
     }
-
-    fn learn_landed(
-        &mut self,
-        mut work: Work,
-        heard: Heard,
-        reply: Option<ApiReply>,
-        now: MonoTime,
-    ) -> Result<(), LaneFailed> {
-        let Phase::Learn { mut queries, column, mut ids, mut ends } = work.phase else {
-            return Ok(());
-        };
-        let page = match (&heard, &reply) {
-            (Heard::Applied, Some(reply)) => {
-                response::ids_by_text(&reply.body, &self.plan.target.primary_id, &column).ok()
-            }
-            _ => None,
-        };
-        match page {
-            Some(page) => {
-                ids.extend(page.into_iter().map(|(key, id)| (folded(&key), id)));
-                queries.pop_front();
-                work.case.failures = 0;
-            }
-            None if work.case.failures >= LEARNING_TRIES => {
-                tracing::warn!(
-                    load = %self.plan.spec.name, said = %said(&heard),
-                    "ids of upserted rows could not be read; they are missing in the success file"
-                );
-                queries.clear();
-            }
-            None => {
-                work.case.failures += 1;
-                let failures = work.case.failures;
-                work.phase = Phase::Learn { queries, column, ids, ends };
-                self.delay(work, failures, None, said(&heard), now);
-                return Ok(());
-            }
-        }
-        if !queries.is_empty() {
-            work.phase = Phase::Learn { queries, column, ids, ends };
-            self.ready.push_front(work);
-            return Ok(());
-        }
-        for (row, end) in work.rows.iter().zip(&mut ends) {
-            if let RowEnd::Good(_, id @ None) = end {
-                let address = String::from_utf8_lossy(row.address());
-                *id = odata::text_of_predicate(&address)
-                    .and_then(|(_, key)| ids.get(&folded(&key)).copied());
-            }
-        }
-        work.phase = Phase::Bulk;
-        self.settle_now(work, ends)
-    }
-
-    fn settle_now(&mut self, work: Work, ends: Vec<RowEnd>) -> Result<(), LaneFailed> {
-        let mut records = Vec::with_capacity(1);
-        let projection = self.settle_into(&mut records, work, &ends)?;
-        drop(self.shared.ledger.append(&records, Some(projection)));
-        if ends.iter().any(|end| end.state().is_bad()) {
-            self.judge_failures();
-        }
-        Ok(())
-    }
-
-    fn settle_into(
-        &self,
-        records: &mut Vec<LedgerRecord>,
-        work: Work,
-        ends: &[RowEnd],
-    ) -> Result<crate::record::projection::Projection, LaneFailed> {
-        let at_ms = clock::wall_ms();
-        let stamp = Stamp::at(at_ms);
-        let columns = self.columns.clone();
-        let mut lines = LineWriter::new(&self.plan, columns.as_deref());
-        let mut states: Vec<(RowState, u32)> = Vec::with_capacity(1);
-        let mut server_ids = Vec::new();
-        let keep_ids = self.server_gives_ids() || self.plan.ids_are_learnt();
-        {
-            let mut staged = self.staged.write();
-            for (row, end) in work.rows.iter().zip(ends) {
-                let state = end.state();
-                match states.last_mut() {
-                    Some((last, count)) if *last == state => *count += 1,
-                    _ => states.push((state, 1)),
-                }
-                settle(&mut staged.states, row.ordinal(), state)?;
-                match end {
-                    RowEnd::Good(_, id) => {
-                        lines.good(row, state, *id, Some(work.id), &stamp);
-                        if keep_ids && let Some(id) = id {
-                            staged.ids.insert(row.ordinal(), *id);
-                        }
-                        server_ids.push(id.unwrap_or_default());
-                    }
-                    RowEnd::Bad(_, fault) => {
-                        lines.bad(row, state, fault, work.attempts);
-                        server_ids.push(Uuid::nil());
-                        records.push(LedgerRecord::RowFail(Box::new(RowFail {
-                            table: self.plan.table,
-                            row: row.ordinal(),
-                            state,
-                            fault: fault.clone(),
-                            attempts: work.attempts,
-                            batch: Some(work.id),
-                        })));
-                    }
-                }
-            }
-        }
-        let took = work.first_sent.map_or(Duration::ZERO, |t| clock::now().saturating_since(t));
-        let outcome = Outcome {
-            batch: work.id,
-            at_ms,
-            attempts: work.attempts,
-            service_request_id: work.service_request_id.clone(),
-            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
-            states,
-            server_ids: keep_ids.then_some(server_ids),
-        };
-        records.push(LedgerRecord::Outcome(Box::new(outcome)));
-        lines.hold(work.rows);
-        Ok(lines.finish())
-    }
-
-    /// Makes children of a batch: one of the rows that have their end, one for each group of rows
-    /// that go on. The parent, the children and the ends are one append, so a crash leaves either
-    /// the parent in doubt or all of them.
-    fn split(
-        &mut self,
-        parent: Work,
-        settled: Vec<(usize, RowEnd)>,
-        groups: Vec<(Vec<usize>, bool, Option<RowFault>)>,
-    ) -> Result<(), LaneFailed> {
-        let mut works: Vec<Work> = Vec::new();
-        let mut intents = Vec::new();
-        let mut child = |lane: &Self, rows: Vec<usize>, doubt: bool, fault: Option<RowFault>| {
-            let rows = rows.into_iter().map(|i| parent.rows[i].clone()).collect();
-            let mut work = Work::new(lane.shared.new_batch(), rows, &lane.plan, lane.message);
-            if parent.case.apart {
-                work.take_apart();
-            }
-            work.case.doubt = doubt;
-            work.case.failing_since = parent.case.failing_since;
-            work.attempts = parent.attempts;
-            work.first_sent = parent.first_sent;
-            work.service_request_id.clone_from(&parent.service_request_id);
-            intents.push(lane.intent(&mut work, Some(parent.id)));
-            if let Some(fault) = fault {
-                work.begin_probe(&lane.plan, fault);
-            }
-            work
-        };
-        let (done, ends): (Vec<usize>, Vec<RowEnd>) = settled.into_iter().unzip();
-        let ended = (!done.is_empty()).then(|| child(self, done, parent.case.doubt, None));
-        for (rows, doubt, fault) in groups {
-            works.push(child(self, rows, doubt, fault));
-        }
-        let children = ended.iter().chain(&works).map(|w| w.id).collect();
-        let mut records = vec![LedgerRecord::Split { batch: parent.id, children }];
-        records.extend(intents);
-        let mut any_bad = false;
-        let projection = match ended {
-            Some(work) => {
-                any_bad = ends.iter().any(|end| end.state().is_bad());
-                Some(self.settle_into(&mut records, work, &ends)?)
-            }
-            None => None,
-        };
-        let ticket = self.shared.ledger.append(&records, projection);
-        self.intents.push_back((ticket, works));
-        if any_bad {
-            self.judge_failures();
-        }
-        Ok(())
-    }
-
-    /// Pauses the load when too many of its rows were refused.
-    ///
-    /// Source: `delivery-guarantees.md` §8: more than 1,000, or more than 1 % after 1,000 settled.
-    pub(super) fn judge_failures(&mut self) {
-        let (failed, settled) = {
-            let staged = self.staged.read();
-            let failed: u64 = RowState::ALL
-                .into_iter()
-                .filter(|state| state.is_bad())
-                .map(|state| staged.states.count(state))
-                .sum();
-            (failed, staged.states.settled())
-        };
-        let settings = &self.shared.settings;
-        let too_many = settings.failed_rows_max.is_some_and(|max| failed > max);
-        let share = failed as f64 / settled.max(1) as f64;
-        if too_many || (settled >= 1000 && share > settings.failed_share_max) {
-            self.pause(format!(
-                "DV0504: {failed} of {settled} rows were refused ({:.1} %), more than [breakers] allows; look at the error file, then resume or end the run",
-                share * 100.0
-            ));
-        }
-    }
-}
-
-/// Tries to read the ids of rows that are written already.
-const LEARNING_TRIES: u32 = 6;
-
-/// Text keys compare without case and trailing blanks.
-///
-/// Source: `dataverse-web-api.md` §13.
-fn folded(key: &str) -> String {
-    key.trim_end_matches(' ').to_lowercase()
 }
 
 enum Applied {
@@ -748,7 +419,7 @@ enum Applied {
     OtherIds(String),
 }
 
-fn in_doubt_fault(why: &str) -> RowFault {
+pub(super) fn in_doubt_fault(why: &str) -> RowFault {
     RowFault {
         code: "DV0507".to_owned(),
         category: FaultCategory::Transient,
@@ -757,7 +428,7 @@ fn in_doubt_fault(why: &str) -> RowFault {
     }
 }
 
-fn said(heard: &Heard) -> String {
+pub(super) fn said(heard: &Heard) -> String {
     match heard {
         Heard::Applied => String::new(),
         Heard::NotApplied { fault, .. }

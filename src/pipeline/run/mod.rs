@@ -1,6 +1,7 @@
 //! The wiring: the only place that knows all stages. Read in this order: `plan` (what is fixed for
 //! a load), `feed` (threads that read and convert), `intake` (rows become batches), `lane` (the
-//! loop), `work` (a batch and its requests), `landing` (what an answer leads to), `lines` (what is
+//! loop), `work` (a batch and its requests), `landing` (what an answer leads to),
+//! `probing` (asking the target), `settling` (rows reach their end), `lines` (what is
 //! shown of settled rows), `whole` (all lanes of a job), `leftover` (rows an ended run never sent).
 
 pub mod feed;
@@ -10,6 +11,8 @@ mod lane;
 pub mod leftover;
 mod lines;
 pub mod plan;
+mod probing;
+mod settling;
 pub mod shared;
 pub mod staged;
 pub mod whole;

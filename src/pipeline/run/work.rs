@@ -53,12 +53,11 @@ impl RowRef {
         self.chunk.prepared.address_of(self.row as usize)
     }
     pub(super) fn body<'a>(&'a self, plan: &LoadPlan) -> encode::RowRef<'a> {
-        let members: &[u8] = match plan.spec.operation {
-            // A delete names its row and nothing else.
-            Operation::Delete => &[],
-            Operation::Create | Operation::Update | Operation::Upsert => self.members(),
-        };
-        encode::RowRef { id: plan.id_of(self.prepared()), address: self.address(), members }
+        encode::RowRef {
+            id: plan.id_of(self.prepared()),
+            address: self.address(),
+            members: self.members(),
+        }
     }
     pub(super) fn raw(&self) -> (&RawChunk, usize) {
         (&self.chunk.prepared.raw, self.prepared().record as usize)
