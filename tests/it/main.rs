@@ -8,6 +8,7 @@ mod columns;
 mod environment;
 mod kill;
 mod load;
+mod operations;
 mod poison;
 mod rig;
 mod throttle;
