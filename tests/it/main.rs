@@ -5,6 +5,7 @@
 //! the truth the files, summary and exit code are held against.
 
 mod columns;
+mod daemon;
 mod environment;
 mod kill;
 mod load;
@@ -12,3 +13,4 @@ mod operations;
 mod poison;
 mod rig;
 mod throttle;
+mod watched;
