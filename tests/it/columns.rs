@@ -140,6 +140,7 @@ const COLUMNS: &[(&str, &[Case])] = &[
             r#""0f0f0f0f-1111-4222-8333-44444444abcd""#,
         )],
     ),
+    ("new_image", &[("aGVsbG8=", r#""aGVsbG8=""#, r#""aGVsbG8=""#)]),
     ("new_must", &[("must", r#""must""#, r#""must""#)]),
     ("new_createonly", &[("once", r#""once""#, r#""once""#)]),
 ];

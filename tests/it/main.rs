@@ -8,10 +8,13 @@
 
 mod breaker;
 mod columns;
+mod daemon;
 mod environment;
 mod kill;
 mod load;
 mod looking;
+mod operations;
 mod poison;
 mod rig;
 mod throttle;
+mod watched;

@@ -163,8 +163,6 @@ impl Reader {
             if !path.exists() && info.records.is_some() && self.feed.watch.is_some() {
                 // A finished file that was taken away; its rows are in the ledger.
                 tracing::info!(file = %info.path, "was loaded before and is gone; passed over");
-                let load = self.feed.meters.load(self.feed.plan.table);
-                load.read.inc_by(info.records.unwrap_or(0));
             } else {
                 self.wait_for_parents()?;
                 self.read_file(&path, partition, Some(info))?;
@@ -284,7 +282,7 @@ impl Reader {
             Some(info) => {
                 let changed = |what: String| {
                     because(format!(
-                        "DV0404: {} is not the file this job began with: {what}; put the old file back, or load the new one under another name",
+                        "DV0404: {} is not the file this job began with: {what}; put the old file back, with its time (cp -p), or load the new one under another name",
                         path.display()
                     ))
                 };

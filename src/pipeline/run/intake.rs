@@ -44,16 +44,14 @@ impl<T: Transport> Lane<T> {
         let (prepared, share) = prepared;
         let chunk = Arc::new(HeldChunk { prepared, _share: share });
         let count = chunk.prepared.rows.len();
-        let meters = self.meters();
-        meters.read.inc_by(count as u64);
-
         let was_behind = !self.unprojected.is_empty();
         let columns = self.columns.clone();
         let plan = Arc::clone(&self.plan);
         let mut lines = LineWriter::new(&plan, columns.as_deref());
         let mut records = Vec::new();
         let mut skipped = OrdinalRanges::default();
-        let mut newly_open = 0i64;
+        // Those of earlier runs were counted when this one began.
+        let mut newly_read = 0u32;
         let mut rejoined = Vec::new();
         let mut full = Vec::new();
         {
@@ -67,14 +65,10 @@ impl<T: Transport> Lane<T> {
                     Fate::Known => {}
                     Fate::ShowAgain(shown) => {
                         show_again(&mut lines, &row, &shown);
-                        newly_open += 1;
                     }
-                    Fate::Rejoin(batch) => {
-                        newly_open += 1;
-                        rejoined.push((batch, row));
-                    }
+                    Fate::Rejoin(batch) => rejoined.push((batch, row)),
                     Fate::Refuse(state, fault) => {
-                        newly_open += 1;
+                        newly_read += 1;
                         lines.bad(&row, state, &fault, 0);
                         settle(&mut staged.states, ordinal, state)?;
                         records.push(LedgerRecord::RowFail(Box::new(RowFail {
@@ -87,13 +81,13 @@ impl<T: Transport> Lane<T> {
                         })));
                     }
                     Fate::Skip => {
-                        newly_open += 1;
+                        newly_read += 1;
                         lines.count(RowState::Filtered);
                         settle(&mut staged.states, ordinal, RowState::Filtered)?;
                         push(&mut skipped, ordinal)?;
                     }
                     Fate::Fill => {
-                        newly_open += 1;
+                        newly_read += 1;
                         if let Some(id) = id_to_keep(&plan.spec.ids, row.prepared()) {
                             staged.ids.insert(ordinal, id);
                         }
@@ -106,7 +100,9 @@ impl<T: Transport> Lane<T> {
                 }
             }
         }
-        self.meters().open.add(newly_open);
+        let meters = self.meters();
+        meters.read.inc_by(u64::from(newly_read));
+        meters.open.add(i64::from(newly_read));
         if !skipped.is_empty() {
             records.push(LedgerRecord::Skip {
                 table: plan.table,

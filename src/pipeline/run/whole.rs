@@ -155,14 +155,17 @@ fn remember(plan: &LoadPlan, known: &LoadRecovery) -> SharedStaged {
     Arc::new(RwLock::new(staged))
 }
 
-/// Rows settled and shown before this run count from the start; rows whose lines are written
-/// again count when they are.
+/// Rows of earlier runs count from the start, so that the accounts are right even if this run ends
+/// before it has read their files again; rows whose lines are written again are settled when they
+/// are.
 fn count_known<T: Transport>(shared: &Shared<T>, plan: &LoadPlan, known: &LoadRecovery) {
     let meters = shared.meters.load(plan.table);
+    let read = known.states.settled() + known.states.pending();
+    meters.read.inc_by(read);
+    meters.open.add(i64::try_from(read).unwrap_or(i64::MAX));
     for state in RowState::ALL {
         let unshown = known.unprojected.values().filter(|u| u.state == state).count() as u64;
         let shown = known.states.count(state).saturating_sub(unshown);
-        meters.open.add(i64::try_from(shown).unwrap_or(i64::MAX));
         meters.settle(state, shown);
     }
 }

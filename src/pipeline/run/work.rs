@@ -53,11 +53,9 @@ impl RowRef {
         self.chunk.prepared.address_of(self.row as usize)
     }
     pub(super) fn body<'a>(&'a self, plan: &LoadPlan) -> encode::RowRef<'a> {
-        encode::RowRef {
-            id: plan.id_of(self.prepared()),
-            address: self.address(),
-            members: self.members(),
-        }
+        // Of a delete the mapping lets through the partition alone, which is part of the row's name.
+        let members = self.members();
+        encode::RowRef { id: plan.id_of(self.prepared()), address: self.address(), members }
     }
     pub(super) fn raw(&self) -> (&RawChunk, usize) {
         (&self.chunk.prepared.raw, self.prepared().record as usize)

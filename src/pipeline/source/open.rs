@@ -35,7 +35,9 @@ pub fn matching(pattern: &str) -> Result<Vec<PathBuf>, SourceError> {
     if Path::new(pattern).is_file() {
         return Ok(vec![PathBuf::from(pattern)]);
     }
-    let paths = glob::glob(pattern)
+    // Hidden files are files still being written, or an editor's.
+    let rules = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    let paths = glob::glob_with(pattern, rules)
         .map_err(|e| SourceError::Pattern { pattern: pattern.to_owned(), reason: e.to_string() })?;
     let mut found = Vec::new();
     for path in paths {
