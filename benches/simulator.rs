@@ -1,7 +1,7 @@
 //! What the local Dataverse costs a row of `CreateMultiple`: 100 rows of 20 mixed columns, on the
 //! model alone and over HTTP without service time. The model must take at most 3 µs a row, so
 //! that a loader, not its counterpart, is what a rehearsal measures.
-#![expect(clippy::print_stdout, missing_docs, reason = "a benchmark")]
+#![expect(clippy::print_stdout, reason = "a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
 use criterion::{Criterion, Throughput, criterion_group};
