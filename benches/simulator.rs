@@ -33,14 +33,14 @@ fn body(account: Uuid, start: usize) -> Vec<u8> {
             out,
             "{{\"@odata.type\":\"Microsoft.Dynamics.CRM.new_wide\",\
              \"new_name\":\"Row number {n}\",\"new_code\":\"C-{n}\",\
-             \"new_text1\":\"Somewhere {n}\",\"new_text2\":\"Straße 12\",\
-             \"new_text3\":\"+49 30 1234567\",\"new_text4\":\"a@b.test\",\
-             \"new_memo1\":\"A longer text that says a little more about the row.\",\
-             \"new_int1\":{n},\"new_int2\":-5,\"new_int3\":123456,\"new_dec1\":12.5,\
-             \"new_dec2\":{n}.25,\"new_money1\":99.95,\"new_float1\":1.5,\"new_flag1\":true,\
-             \"new_pick1\":100000001,\"new_time1\":\"2024-02-03T04:05:06Z\",\
-             \"new_day1\":\"2024-02-03\",\"new_multi1\":\"100000000,100000002\",\
-             \"new_Account1@odata.bind\":\"/accounts({account})\"}}"
+             \"new_text01\":\"Somewhere {n}\",\"new_text02\":\"Straße 12\",\
+             \"new_text03\":\"+49 30 1234567\",\"new_text04\":\"a@b.test\",\
+             \"new_memo01\":\"A longer text that says a little more about the row.\",\
+             \"new_int01\":{n},\"new_int02\":-5,\"new_int03\":123456,\"new_dec01\":12.5,\
+             \"new_dec02\":{n}.25,\"new_money01\":99.95,\"new_float01\":1.5,\"new_flag01\":true,\
+             \"new_pick01\":100000001,\"new_time01\":\"2024-02-03T04:05:06Z\",\
+             \"new_day01\":\"2024-02-03\",\"new_multi01\":\"100000000,100000002\",\
+             \"new_Account01@odata.bind\":\"/accounts({account})\"}}"
         );
     }
     out.push_str("]}");
@@ -153,6 +153,9 @@ fn bench(criterion: &mut Criterion) {
         b.iter_custom(|n| runtime.block_on(http_time(account, &bodies, n)));
     });
     group.finish();
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
     let best = (0..5).map(|_| model_time(account, &bodies, u64::from(REQUESTS))).min();
     let rows = f64::from(REQUESTS) * ROWS as f64;
     println!("model: {:.2} µs/row", best.unwrap_or_default().as_secs_f64() * 1e6 / rows);

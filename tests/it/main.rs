@@ -4,6 +4,7 @@
 //! a folder of its own, and runs the real binary as a child. What is in the simulator afterwards is
 //! the truth the files, summary and exit code are held against.
 
+mod breaker;
 mod columns;
 mod environment;
 mod kill;

@@ -117,6 +117,8 @@ pub(super) struct Lane<T> {
     /// Why a breaker holds the load.
     pub(super) paused: Option<String>,
     resumes_seen: u64,
+    /// Refused and settled rows when a person last said "go on": they have seen those.
+    pub(super) forgiven: (u64, u64),
     closed_until: Option<MonoTime>,
     pool_full: bool,
 }
@@ -167,6 +169,7 @@ impl<T: Transport> Lane<T> {
             flying: HashMap::new(),
             paused: None,
             resumes_seen: 0,
+            forgiven: (0, 0),
             closed_until: None,
             pool_full: false,
         }
@@ -496,6 +499,7 @@ impl<T: Transport> Lane<T> {
 
     fn resume(&mut self) {
         if self.paused.take().is_some() {
+            self.forgiven = self.refused_and_settled();
             tracing::info!(load = %self.plan.spec.name, "resumed");
             let table = Some(self.table());
             let reason = "operator".to_owned();

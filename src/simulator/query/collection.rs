@@ -164,7 +164,7 @@ pub fn read(
 ) -> Result<Answer, Refusal> {
     let shape = shape(world, source.table, options)?;
     let test = test_of(world, source.table, options)?;
-    let order = order::parse(world, source.table, options.orderby.as_deref())?;
+    let order = order::parse(world, source.table, options)?;
     let mut from = match &options.skiptoken {
         None => Position::default(),
         Some(token) => Position::of(token).ok_or_else(|| bad_query("Malformed $skiptoken."))?,

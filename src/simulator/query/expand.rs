@@ -92,7 +92,7 @@ pub fn expansions(
         } else if let Some(&collection) = def.collections.get(name) {
             let to = collection_table(world, collection);
             let test = test_of(world, to, &inner)?;
-            let order = order::parse(world, to, inner.orderby.as_deref())?;
+            let order = order::parse(world, to, &inner)?;
             let top = inner.top.unwrap_or(PAGE_MAX).min(PAGE_MAX);
             let index = RelatedIndex::default();
             (Way::Many(Box::new(Many { collection, table: to, test, order, top, index })), to)

@@ -62,7 +62,9 @@ impl Read<'_> {
             [] if self.options.fetch_xml.is_some() => {
                 super::fetch::read(world, source, self.options, self.preferences)
             }
-            [] if self.options.apply.is_some() => super::apply::read(world, source, self.options),
+            [] if self.options.apply.is_some() => {
+                super::apply::read(world, source, self.options, self.preferences)
+            }
             [] => {
                 let asked = Asked { path: self.call.path, query: self.call.query };
                 if self.preferences.track_changes || self.options.deltatoken.is_some() {

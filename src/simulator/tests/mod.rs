@@ -8,6 +8,7 @@ mod elastic;
 mod jobs;
 mod kit;
 mod links;
+mod open_questions;
 mod single;
 mod states;
 mod values;
