@@ -79,7 +79,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Notes the count at `now` and returns rows a second over the last [`RATE_SPAN`].
+    /// Notes the count at `now` and returns rows a second over the last ten seconds.
     pub fn note(&mut self, now: MonoTime, settled: u64) -> f64 {
         self.seen.push_back((now, settled));
         while self.seen.len() > 2 && now.saturating_since(self.seen[1].0) >= RATE_SPAN {
