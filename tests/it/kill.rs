@@ -232,7 +232,7 @@ fn one_job(seed: u64, kills: u32, tally: &mut Tally) {
     let writes = rig.writes();
     rig.load("job").expect(2).balanced();
     assert_eq!(rig.writes(), writes, "seed {seed}: a finished job writes again");
-    assert_eq!(files.map(|file| read(file)).to_vec(), before, "seed {seed}");
+    assert_eq!(files.map(read).to_vec(), before, "seed {seed}");
     // Late commits have come by now.
     check(&rig, &expected);
     let stats = rig.sim.stats();

@@ -195,7 +195,7 @@ fn related_tables_arrive_and_every_row_is_accounted_for() {
     let again = rig.load("first").expect(2);
     again.balanced();
     assert_eq!(rig.writes(), writes, "a finished job writes again");
-    assert_eq!(files.map(|file| read(file)).to_vec(), before);
+    assert_eq!(files.map(read).to_vec(), before);
     assert_eq!(again.rows("contact", "created"), run.rows("contact", "created"));
 }
 

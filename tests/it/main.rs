@@ -4,7 +4,10 @@
 //! a folder of its own, and runs the real binary as a child. What is in the simulator afterwards is
 //! the truth the files, summary and exit code are held against.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod columns;
+mod configs;
 mod daemon;
 mod environment;
 mod kill;

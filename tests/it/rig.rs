@@ -1,5 +1,6 @@
 //! A local Dataverse, a folder, and the program as a child of the test.
 
+use dvbulk::runtime::clock;
 use dvbulk::simulator::backend::Backend;
 use dvbulk::simulator::serve::Simulator;
 use dvbulk::simulator::settings::{ProtectionSettings, Settings, UserSettings};
@@ -164,7 +165,7 @@ impl Rig {
         child: &mut Child,
         mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let patience = std::time::Instant::now() + PATIENCE;
+        let patience = clock::now() + PATIENCE;
         loop {
             if let Some(found) = look() {
                 return Some(found);
@@ -172,7 +173,7 @@ impl Rig {
             if child.ended() {
                 return None;
             }
-            assert!(std::time::Instant::now() < patience, "waited in vain\n{}", child.stderr());
+            assert!(clock::now() < patience, "waited in vain\n{}", child.stderr());
             self.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
         }
     }

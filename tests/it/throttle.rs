@@ -60,8 +60,8 @@ fn load_throttled(settings: Settings, limit: &str, sentence: &str) {
     let reason = reason.expect("the load was never seen waiting");
     assert!(reason.starts_with("paused ") && reason.contains(sentence), "{reason}");
     assert!(reason.contains("identity app-1") || reason.contains("identity app-2"), "{reason}");
-    let said = format!("dvbulk_waiting{{load=\"contact\",reason=\"throttled\"}}");
-    assert!(metrics.contains(&said), "{metrics}");
+    let said = "dvbulk_waiting{load=\"contact\",reason=\"throttled\"}";
+    assert!(metrics.contains(said), "{metrics}");
 
     let mut run = rig.wait(child).expect(0);
     run.summary =
