@@ -267,3 +267,25 @@ fn metric_names_have_one_home() {
     }
     report(broken);
 }
+
+#[test]
+fn documents_name_only_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = regex::Regex::new(r"[`(]((?:src|config|tests|dashboards)/[\w./-]*|[A-Z]+\.md)[`)]");
+    let named = named.expect("pattern");
+    let mut broken = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root.join(document)).expect("document is readable");
+        let mut count = 0;
+        for (number, line) in text.lines().enumerate() {
+            for found in named.captures_iter(line) {
+                count += 1;
+                if !root.join(&found[1]).exists() {
+                    broken.push(format!("{document}:{}: no {}", number + 1, &found[1]));
+                }
+            }
+        }
+        assert!(count >= 5, "{document} names {count} files: is the pattern right?");
+    }
+    report(broken);
+}

@@ -54,7 +54,7 @@ impl Rig {
             client_id: user.client_id.to_string(),
             secret: SecretSource::File(secret.path().to_owned()),
         };
-        let identity = Identity { name: "app-1".to_owned(), auth };
+        let identity = Identity { name: "app-1".to_owned(), auth, requests_per_second: None };
         let transport = HttpTransport::new(&environment, &[identity], 4).unwrap();
         Self { simulator, transport, _secret: secret }
     }

@@ -12,6 +12,7 @@ use crate::client::attempt::{
 use crate::client::fault::Fault;
 use crate::client::request::{self, BulkMessage};
 use crate::client::response::is_success;
+use crate::config::similar::closest;
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -240,27 +241,11 @@ pub async fn fetch<T: Transport>(
 /// A likely name for a table that is not there.
 fn hint(wanted: &str, all: &[TableFacts]) -> String {
     let lower = wanted.to_lowercase();
-    let near = |name: &str| name.len().abs_diff(lower.len()) <= 2 && edits(name, &lower) <= 2;
     let by_set = all.iter().find(|t| t.entity_set_name.as_deref() == Some(lower.as_str()));
     by_set
-        .or_else(|| all.iter().find(|t| near(&t.logical_name)))
-        .map_or_else(String::new, |table| format!(" (did you mean {:?}?)", table.logical_name))
-}
-
-/// Letters to insert, drop or change to make one word the other.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let changed = corner + usize::from(ca != *cb);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
+        .map(|table| table.logical_name.as_str())
+        .or_else(|| closest(wanted, all.iter().map(|t| t.logical_name.as_str())))
+        .map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
 }
 
 /// `None` in place of a refusal of something that can be done without.

@@ -14,7 +14,7 @@ use crate::pipeline::run::leftover;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::{RunSettings, Shared};
 use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
-use crate::pipeline::send::identity::IdentityPool;
+use crate::pipeline::send::identity::{IdentityPool, MemberSettings};
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
 use crate::record::outcome::RowState;
 use crate::record::projection::ProjectionQueue;
@@ -163,7 +163,15 @@ pub(super) async fn load(
     if let Some(address) = server.address {
         say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
     }
-    let hints: Vec<Option<u32>> = connected.identities.iter().map(|who| who.dop_hint).collect();
+    let members: Vec<MemberSettings> = connected
+        .identities
+        .iter()
+        .zip(&job.identities)
+        .map(|(who, identity)| MemberSettings {
+            hint: who.dop_hint,
+            requests_per_second: identity.requests_per_second,
+        })
+        .collect();
     let shared = Arc::new(Shared::new(
         Arc::clone(&connected.transport),
         ledger.clone(),
@@ -174,7 +182,7 @@ pub(super) async fn load(
         settings(job, args),
         aliases,
         job.environment.url.clone(),
-        IdentityPool::new(&hints),
+        IdentityPool::new(&members),
         recovery.next_batch,
     ));
     let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;

@@ -1,4 +1,5 @@
-//! The command line: what was typed, what it means, what is printed.
+//! The command line: what was typed, what it means, what is printed. Read in this order: `args`,
+//! `run` (from the command to an exit code), `connect` (everything before the first write), `load`.
 
 pub mod args;
 mod check;

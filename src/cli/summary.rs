@@ -31,8 +31,7 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
             files.push(file("unprocessed", path, *rows));
         }
         let open = u64::try_from(meters.open.get()).unwrap_or(0);
-        let in_flight =
-            if outcome.end.is_complete() { 0 } else { pending(outcome, index).min(open) };
+        let in_flight = in_flight(outcome, index).min(open);
         loads.push(LoadSummary {
             name: load.name.clone(),
             table: load.table.clone(),
@@ -41,7 +40,7 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
             states,
             queued: open - in_flight,
             in_flight,
-            settled_now: states_settled(meters).saturating_sub(outcome.settled_before[index]),
+            settled_now: meters.settled_all().saturating_sub(outcome.settled_before[index]),
             elapsed: outcome.elapsed,
             requests: meters.requests_all(),
             throttles: Throttles::default(),
@@ -76,13 +75,12 @@ pub(super) fn summarize(job: &Job, outcome: &Outcome) -> RunSummary {
     }
 }
 
-fn states_settled(meters: &crate::telemetry::metrics::LoadMeters) -> u64 {
-    meters.settled_all()
-}
-
-/// Rows that were handed to a batch and have no end: sent, or about to be.
-fn pending(outcome: &Outcome, index: usize) -> u64 {
-    outcome.end.staged.get(index).map_or(0, |staged| staged.read().states.pending())
+/// Rows on the wire whose answers the run did not wait for; the next run settles them.
+fn in_flight(outcome: &Outcome, index: usize) -> u64 {
+    match outcome.end.loads.get(index) {
+        Some(Ok(LaneEnd::Stopped { in_flight })) => *in_flight,
+        _ => 0,
+    }
 }
 
 fn file(kind: &'static str, path: &std::path::Path, rows: u64) -> FileSummary {

@@ -52,6 +52,7 @@ pub(super) struct IdentityPart {
     pub(super) certificate: Option<Spanned<Option<Text>>>,
     pub(super) managed_identity: Option<Spanned<Option<String>>>,
     pub(super) token_command: Option<Spanned<Vec<String>>>,
+    pub(super) requests_per_second: Option<Spanned<u64>>,
 }
 
 pub(super) struct TablePart {
@@ -264,6 +265,7 @@ fn identity(mut s: Section<'_>, out: &mut Findings) -> IdentityPart {
             };
             Spanned::new(node.span(), argv.into_iter().map(Spanned::into_inner).collect())
         }),
+        requests_per_second: s.number("requests_per_second", out),
     };
     s.finish(out);
     part

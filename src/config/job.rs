@@ -72,6 +72,8 @@ pub struct Identity {
     pub name: String,
     /// How it proves itself.
     pub auth: Auth,
+    /// Most requests a second through it.
+    pub requests_per_second: Option<std::num::NonZeroU32>,
 }
 
 /// How an identity gets tokens.

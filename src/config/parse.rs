@@ -10,6 +10,7 @@ use crate::config::tree::{Findings, Section};
 use crate::config::values::{is_plain_name, origin};
 use crate::limits::MEMORY_BUDGET_BYTES_MIN;
 use core::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -197,8 +198,17 @@ fn identities(parts: Vec<IdentityPart>, folder: &Path, out: &mut Findings) -> Ve
             out.add("DV0010", span, message, "the second one", None);
         }
         seen.push(name.clone());
+        let requests_per_second = part.requests_per_second.as_ref().and_then(|number| {
+            let allowed = u32::try_from(*number.get_ref()).ok().and_then(NonZeroU32::new);
+            if allowed.is_none() {
+                let hint = "a whole number from 1 on; leave it out for no ceiling".to_owned();
+                let message = format!("requests_per_second is {}", number.get_ref());
+                out.add("DV0006", number.span(), message, "out of range", hint);
+            }
+            allowed
+        });
         if let Some(auth) = auth(part, folder, out) {
-            identities.push(Identity { name, auth });
+            identities.push(Identity { name, auth, requests_per_second });
         }
     }
     identities

@@ -24,5 +24,24 @@ pub fn load(path: &Path) -> Result<Job, ConfigRefused> {
     let text = String::from_utf8(bytes)
         .map_err(|e| unreadable(format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    parse(text, path, &|zone| jiff::tz::TimeZone::get(zone).is_ok())
+    // The paths of sources are part of what a ledger belongs to; they must not depend on the folder
+    // the command was typed in.
+    let path = std::path::absolute(path).map_err(|e| unreadable(e.to_string()))?;
+    parse(text, &path, &|zone| jiff::tz::TimeZone::get(zone).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_do_not_depend_on_the_folder_the_command_was_typed_in() {
+        // Tests run in the package's folder.
+        let near = load(Path::new("config/minimal.toml")).unwrap();
+        let far = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/minimal.toml");
+        let far = load(&far).unwrap();
+        assert_eq!(near.tables[0].source.path, far.tables[0].source.path);
+        assert_eq!(near.ledger_folder, far.ledger_folder);
+        assert!(near.ledger_folder.is_absolute());
+    }
 }

@@ -21,12 +21,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum AskFailed {
     /// Nobody listens.
-    #[error("no load of this job is running here ({path}: {source})")]
+    #[error("no load of this job is running here ({path}: {cause})")]
     NotRunning {
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It listens and does not answer properly.
     #[error("the running load did not answer: {0}")]
@@ -44,7 +44,7 @@ pub async fn ask(ledger_folder: &Path, verb: Method, path: &str) -> Result<RunSt
     let socket = ledger_folder.join(SOCKET_NAME);
     let stream = UnixStream::connect(&socket)
         .await
-        .map_err(|source| AskFailed::NotRunning { path: socket, source })?;
+        .map_err(|cause| AskFailed::NotRunning { path: socket, cause })?;
     timeout(ANSWER_TIMEOUT, exchange(stream, verb, path))
         .await
         .map_err(|_| AskFailed::NoAnswer(format!("nothing within {ANSWER_TIMEOUT:?}")))?

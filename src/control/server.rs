@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -57,20 +58,20 @@ pub struct ControlServer {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenRefused {
     /// The TCP address is taken or not ours.
-    #[error("cannot listen on {address}: {source}; choose another [serve] listen, or port 0")]
+    #[error("cannot listen on {address}: {cause}; choose another [serve] listen, or port 0")]
     Tcp {
         /// Address asked for.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The socket cannot be made.
-    #[error("cannot make the control socket {path}: {source}")]
+    #[error("cannot make the control socket {path}: {cause}")]
     Socket {
         /// Its path.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -94,51 +95,21 @@ impl ControlServer {
         let mut tasks = JoinSet::new();
         let mut bound = None;
         if let Some(address) = listen {
-            let refused = |source| ListenRefused::Tcp { address, source };
+            let refused = |cause| ListenRefused::Tcp { address, cause };
             let listener = TcpListener::bind(address).await.map_err(refused)?;
             bound = Some(listener.local_addr().map_err(refused)?);
             let controlled = Arc::clone(&controlled);
-            tasks.spawn(async move {
-                let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-                loop {
-                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-                    match listener.accept().await {
-                        Ok((stream, _)) => {
-                            let controlled = Arc::clone(&controlled);
-                            tokio::spawn(async move {
-                                serve(TokioIo::new(stream), controlled, Door::Tcp).await;
-                                drop(permit);
-                            });
-                        }
-                        Err(error) => accept_failed(&error).await,
-                    }
-                }
-            });
+            tasks.spawn(accept(listener, controlled, Door::Tcp));
         }
         let socket = ledger_folder.join(SOCKET_NAME);
-        let refused = |source| ListenRefused::Socket { path: socket.clone(), source };
+        let refused = |cause| ListenRefused::Socket { path: socket.clone(), cause };
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
             _ => {}
         }
         let listener = UnixListener::bind(&socket).map_err(refused)?;
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).map_err(refused)?;
-        tasks.spawn(async move {
-            let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-            loop {
-                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let controlled = Arc::clone(&controlled);
-                        tokio::spawn(async move {
-                            serve(TokioIo::new(stream), controlled, Door::Socket).await;
-                            drop(permit);
-                        });
-                    }
-                    Err(error) => accept_failed(&error).await,
-                }
-            }
-        });
+        tasks.spawn(accept(listener, controlled, Door::Socket));
         Ok(Self { address: bound, socket, tasks })
     }
 }
@@ -152,10 +123,44 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept_failed(error: &io::Error) {
-    // Out of descriptors, mostly: do not spin.
-    tracing::warn!(%error, "a control connection was not accepted");
-    tokio::time::sleep(Duration::from_millis(200)).await;
+/// A listener of either kind.
+trait Listens: Send + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listens for TcpListener {
+    type Stream = TcpStream;
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listens for UnixListener {
+    type Stream = UnixStream;
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+async fn accept(listener: impl Listens, controlled: Arc<Controlled>, door: Door) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        match listener.next().await {
+            Ok(stream) => {
+                let controlled = Arc::clone(&controlled);
+                tokio::spawn(async move {
+                    serve(TokioIo::new(stream), controlled, door).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: do not spin.
+                tracing::warn!(%error, "a control connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
 }
 
 async fn serve<I>(io: I, controlled: Arc<Controlled>, door: Door)

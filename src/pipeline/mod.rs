@@ -1,11 +1,20 @@
-//! The stages of a record's way, in flow order.
+//! The stages of a record's way, declared in flow order, and the wiring that alone knows them all.
+//! No stage knows another.
+
+pub mod source;
+
+pub mod transform;
+
+pub mod sequence;
 
 pub mod batch;
+
 pub mod ledger;
-pub mod outcome;
-pub mod run;
+
 pub mod send;
-pub mod sequence;
+
+pub mod outcome;
+
 pub mod sink;
-pub mod source;
-pub mod transform;
+
+pub mod run;

@@ -1,4 +1,5 @@
-//! The nouns all stages share: which row, which table, which id, what became of it.
+//! The nouns all stages share: which row, which table, which id, what became of it. Read in this
+//! order: `key`, `outcome`, `pinned`, `chunk` (as read), `prepared` (as sent), `projection` (as shown).
 
 pub mod chunk;
 pub mod fields;

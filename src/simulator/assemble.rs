@@ -64,10 +64,14 @@ pub struct EnvironmentOptions {
     pub bind_key_missing_status: u16,
     /// Code of an undeclared property, as it is written in the answer (row 33).
     pub undeclared_code: Option<String>,
+    /// Code of a bulk message a table does not offer, a number (row 19).
+    pub unsupported_message_code: u32,
     /// Status of a key value with characters that do not work: 400 or 404 (row 36).
     pub key_characters_status: u16,
     /// Whether the failure of an elastic bulk message lists the successes too (row 16).
     pub elastic_lists_all: bool,
+    /// How long after its request a `BulkDelete` job runs, milliseconds.
+    pub bulk_delete_ms: u32,
 }
 
 impl Default for EnvironmentOptions {
@@ -85,8 +89,10 @@ impl Default for EnvironmentOptions {
             bind_missing_status: model.bind_missing_status,
             bind_key_missing_status: model.bind_key_missing_status,
             undeclared_code: None,
+            unsupported_message_code: model.unsupported_message_code,
             key_characters_status: model.key_characters_status,
             elastic_lists_all: model.elastic_lists_all,
+            bulk_delete_ms: model.bulk_delete_ms,
         }
     }
 }
@@ -144,8 +150,10 @@ pub fn environment(settings: &Settings) -> EnvironmentSettings {
             .undeclared_code
             .clone()
             .map_or(defaults.undeclared_code.clone(), RefusalCode::Text),
+        unsupported_message_code: e.unsupported_message_code,
         key_characters_status: e.key_characters_status,
         elastic_lists_all: e.elastic_lists_all,
+        bulk_delete_ms: e.bulk_delete_ms,
         ..defaults
     }
 }
@@ -172,7 +180,8 @@ mod tests {
     fn a_settings_file_reaches_the_model() {
         let settings = Settings::parse(
             "seed = 9\n[environment]\norganization_id = '0e6a0000-0000-4000-8000-00000000000f'\n\
-             repeated_upsert = 'refuse'\nundeclared_code = '0x0'\nexcess_digits = 'round'",
+             repeated_upsert = 'refuse'\nundeclared_code = '0x0'\nexcess_digits = 'round'\n\
+             unsupported_message_code = 0x80040315\nbulk_delete_ms = 5",
         )
         .expect("valid");
         let model = model(&settings, &[]).expect("the ready set");
@@ -182,6 +191,7 @@ mod tests {
         assert_eq!(s.repeated_upsert, RepeatedTarget::Refuse);
         assert_eq!(s.excess_digits, ExcessDigits::Round);
         assert_eq!(s.undeclared_code, RefusalCode::Text("0x0".to_owned()));
+        assert_eq!((s.unsupported_message_code, s.bulk_delete_ms), (0x8004_0315, 5));
         assert_eq!(s.application_users.len(), 2);
     }
 

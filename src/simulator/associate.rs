@@ -124,7 +124,7 @@ impl Model {
         self.update(actor, table, place, vec![(column, Value::Null)], Wish::Client)
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         actor: &Actor,
         (table, place): (usize, usize),

@@ -13,8 +13,22 @@ use super::value::Value;
 use uuid::Uuid;
 
 impl Model {
-    /// Makes a row and returns its place.
+    /// Makes a row, and the rows its body holds, and returns its place.
     pub(super) fn create(
+        &mut self,
+        actor: &Actor,
+        table: usize,
+        incoming: Incoming,
+    ) -> Result<usize, Refusal> {
+        if incoming.nested.is_empty() {
+            self.create_alone(actor, table, incoming)
+        } else {
+            self.create_with_related(actor, table, incoming)
+        }
+    }
+
+    /// Makes a row whose related rows are there.
+    pub(super) fn create_alone(
         &mut self,
         actor: &Actor,
         table: usize,

@@ -229,8 +229,9 @@ async fn served<B: Backend>(
     };
     let works = works(face, &request, &job);
     let running = Running::begin(face, permit, &works);
-    if let Some(Strike { action: Action::CommitLater { delay_ms_min, delay_ms_max }, chance }) =
-        strike
+    if let Some(Strike {
+        action: Action::CommitLater { delay_ms_min, delay_ms_max }, chance, ..
+    }) = strike
     {
         #[expect(clippy::cast_precision_loss, reason = "delays are far below 2^52 ms")]
         let spread = (delay_ms_max - delay_ms_min) as f64 * chance;

@@ -6,7 +6,8 @@ use super::value::Value;
 use std::io::{self, Write};
 
 /// Tables that administer the environment; a dump leaves them out.
-pub const ADMINISTRATIVE: [&str; 4] = ["systemuser", "team", "businessunit", "transactioncurrency"];
+pub const ADMINISTRATIVE: [&str; 5] =
+    ["systemuser", "team", "businessunit", "transactioncurrency", "asyncoperation"];
 
 impl Model {
     /// Writes all rows of all tables but the administrative ones, one JSON object a line:

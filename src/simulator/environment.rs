@@ -90,6 +90,8 @@ pub struct EnvironmentSettings {
     pub key_characters_status: u16,
     /// Whether the failure of an elastic bulk message lists the successes too (§12 row 16).
     pub elastic_lists_all: bool,
+    /// How long after its request a `BulkDelete` job runs, milliseconds.
+    pub bulk_delete_ms: u32,
 }
 
 impl Default for EnvironmentSettings {
@@ -119,6 +121,7 @@ impl Default for EnvironmentSettings {
             unsupported_message_code: INVALID_ARGUMENT,
             key_characters_status: 400,
             elastic_lists_all: false,
+            bulk_delete_ms: 1000,
         }
     }
 }

@@ -209,6 +209,8 @@ pub struct Strike {
     pub action: Action,
     /// A draw from `0..1` for the action's own choices.
     pub chance: f64,
+    /// The rule's `match.body`.
+    pub text: String,
 }
 
 /// How often a rule matched and struck.
@@ -296,7 +298,8 @@ impl FaultScript {
             let draw = |salt: u64| chance(self.seed, index as u64, count.matched, salt);
             if rule.when.strikes(count.matched, count.fired, draw(0)) {
                 count.fired += 1;
-                return Some(Strike { action: rule.action.clone(), chance: draw(1) });
+                let text = rule.when.body.clone().unwrap_or_default();
+                return Some(Strike { action: rule.action.clone(), chance: draw(1), text });
             }
         }
         None

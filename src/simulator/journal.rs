@@ -106,8 +106,13 @@ impl Model {
 
     /// Takes a row out.
     pub(super) fn remove(&mut self, table: usize, place: usize) {
-        detach(&self.schema.tables[table], &mut self.store, table, place);
+        let def = &self.schema.tables[table];
+        detach(def, &mut self.store, table, place);
         if let Some(row) = self.store.tables[table].rows[place].take() {
+            if def.change_tracking {
+                self.version += 1;
+                self.store.tables[table].deleted.push(self.version, row.id);
+            }
             self.journal.push(Undo::Removed { table, place, row });
         }
     }
@@ -132,8 +137,12 @@ impl Model {
                     swap(def, &mut self.store, table, place, version, &mut before);
                 }
                 Some(Undo::Removed { table, place, row }) => {
+                    let def = &self.schema.tables[table];
+                    if def.change_tracking {
+                        self.store.tables[table].deleted.pop();
+                    }
                     self.store.tables[table].rows[place] = Some(row);
-                    attach(&self.schema.tables[table], &mut self.store, table, place);
+                    attach(def, &mut self.store, table, place);
                 }
                 None => return,
             }

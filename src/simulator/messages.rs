@@ -44,7 +44,8 @@ impl Model {
             "LoseOpportunity" => {
                 ("OpportunityClose", "opportunityclose", "opportunityid", "opportunity", 2)
             }
-            "BulkDelete" | "QualifyLead" => return Err(refusals::not_implemented(name)),
+            "BulkDelete" => return self.bulk_delete(actor, call),
+            "QualifyLead" => return Err(refusals::not_implemented(name)),
             _ => return Err(no_such_resource(name)),
         };
         self.close(actor, &Closing { parameter, activity, lookup, table, state }, call)

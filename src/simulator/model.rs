@@ -1,6 +1,7 @@
 //! Pure: the environment as one deterministic machine: a call goes in, an answer or a refusal
 //! comes out. Time comes with the call, ids from a seed.
 
+use super::bulk_delete::Job;
 use super::call::{Answer, Call, CallContext, Refusal, Verb};
 use super::environment::EnvironmentSettings;
 use super::journal::Undo;
@@ -29,6 +30,7 @@ pub struct Model {
     pub(super) users: usize,
     pub(super) units: usize,
     pub(super) currencies: usize,
+    pub(super) jobs: Vec<Job>,
     ids: u64,
 }
 
@@ -72,6 +74,7 @@ impl Model {
             users,
             units,
             currencies,
+            jobs: Vec::new(),
             store: Store { tables, ..Store::default() },
             ids: settings.seed,
             schema,
@@ -92,6 +95,7 @@ impl Model {
     /// What Dataverse would refuse.
     pub fn execute(&mut self, ctx: &CallContext, call: &Call<'_>) -> Result<Answer, Refusal> {
         let actor = self.actor(ctx)?;
+        self.run_jobs(ctx);
         if call.verb == Verb::Get {
             return query::read(self, ctx, call);
         }

@@ -7,6 +7,7 @@ use super::call::{Answer, Call, CallContext, Refusal, Verb};
 use super::face::Face;
 use super::faults::{Action, Facts, Stage, sql_error, sql_timeout};
 use super::operation::subject;
+use super::poison;
 use super::reference::{self, Made, UnknownReference};
 use super::reply::{Reply, real_wait, wants_annotations};
 use super::schema::Schema;
@@ -238,9 +239,9 @@ impl<B: Backend> Face<B> {
                 }
                 Err(sql_timeout())
             }
-            Action::Poison { message } => Err(Refusal::new(400, 0x8004_0265, message)
-                .with("ErrorDetails.ApiExceptionSourceKey", "Plugin/Simulator.Poison")
-                .with("TraceText", "poison text found in the request")),
+            Action::Poison { message } => {
+                poison::refuse(backend, ctx, call, &message, &strike.text)
+            }
             Action::WrongIds {} => backend.execute(ctx, call).map(wrong_ids),
             _ => backend.execute(ctx, call),
         }

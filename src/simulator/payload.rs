@@ -6,7 +6,7 @@ use super::call::{Refusal, RefusalCode};
 use super::json::{Cursor, Json, JsonError};
 use super::model::Model;
 use super::refusals::{self, payload};
-use super::schema::{ColumnType, LookupFlavour, Property, TableDef};
+use super::schema::{CollectionDef, ColumnType, LookupFlavour, Property, TableDef};
 use super::validate::{self, convert};
 use super::value::Value;
 use std::borrow::Cow;
@@ -25,6 +25,19 @@ pub(super) struct Incoming {
     pub(super) refusal: Option<Refusal>,
     /// Values by column; a column occurs once.
     pub(super) changes: Vec<(usize, Value)>,
+    /// Rows to make together with this one.
+    pub(super) nested: Vec<Nested>,
+}
+
+/// Rows a body makes together with its own.
+///
+/// Source: `dataverse-web-api.md` §4.1.
+#[derive(Debug)]
+pub(super) enum Nested {
+    /// The row a lookup leads to: column, its table, the row.
+    Target(usize, usize, Incoming),
+    /// Rows of a collection.
+    Collection(CollectionDef, Vec<Incoming>),
 }
 
 impl Incoming {
@@ -158,10 +171,15 @@ impl<'a> Reader<'a> {
                 (column, convert(def, &def.columns[column], json, &model.settings)?)
             }
             Property::Bind(column, target) => (column, bind(model, def, column, target, json)?),
-            Property::Navigation(column, _) => match json {
+            Property::Navigation(column, target) => match json {
                 Json::Null => (column, Value::Null),
                 Json::Object(_) => {
-                    return Err(refusals::not_implemented("Creating related rows in one request"));
+                    if std::mem::replace(&mut self.seen[column], self.stamp) == self.stamp {
+                        return Err(twice(def, &def.columns[column].name));
+                    }
+                    let row = nested_row(model, target, json)?;
+                    incoming.nested.push(Nested::Target(column, target, row));
+                    return Ok(());
                 }
                 _ => {
                     let name = &def.columns[column].name;
@@ -175,8 +193,23 @@ impl<'a> Reader<'a> {
                      Navigation properties instead.",
                 ));
             }
-            Property::Collection => {
-                return Err(refusals::not_implemented("Creating related rows in one request"));
+            Property::Collection(collection) => {
+                let Json::Array(items) = json else {
+                    return Err(payload(&def.set, "A collection of rows wants a list."));
+                };
+                let table = match collection {
+                    CollectionDef::OneToMany { table, .. } => table,
+                    CollectionDef::ManyToMany { relationship, side } => {
+                        model.schema.many_to_many[relationship].tables[1 - side]
+                    }
+                };
+                let rows = items.iter().map(|item| nested_row(model, table, item));
+                let rows = rows.collect::<Result<_, _>>()?;
+                incoming.nested.push(Nested::Collection(collection, rows));
+                return Ok(());
+            }
+            Property::CollectionBind => {
+                return Err(refusals::not_implemented("Binding a collection in a body"));
             }
         };
         let seen_before = std::mem::replace(&mut self.seen[column], self.stamp) == self.stamp;
@@ -204,6 +237,17 @@ impl<'a> Reader<'a> {
         incoming.changes.push((column, value));
         Ok(())
     }
+}
+
+/// A row inside the body of another; like every row of a create it has no address yet.
+fn nested_row(model: &Model, table: usize, json: &Json<'_>) -> Result<Incoming, Refusal> {
+    let row = Reader::part(model, table, json)?;
+    if row.address.is_some() {
+        let set = &model.schema.tables[table].set;
+        return Err(payload(set, "'@odata.id' is not valid for create."));
+    }
+    super::write::refuse_intersect(&model.schema.tables[table])?;
+    Ok(row)
 }
 
 /// A lookup of several targets may be cleared under one name and set under another.

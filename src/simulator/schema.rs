@@ -167,8 +167,10 @@ pub enum Property {
     Navigation(usize, usize),
     /// `_…_value`, read-only.
     LookupValue(usize),
-    /// A collection-valued navigation property, by name or with `@odata.bind`.
-    Collection,
+    /// A collection-valued navigation property: a list is a deep insert.
+    Collection(CollectionDef),
+    /// `…@odata.bind` of a collection-valued navigation property.
+    CollectionBind,
 }
 
 /// A collection-valued navigation property.

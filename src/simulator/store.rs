@@ -2,6 +2,7 @@
 
 use super::schema::FastMap;
 use super::value::Value;
+use std::collections::VecDeque;
 use uuid::Uuid;
 
 /// One row.
@@ -116,6 +117,42 @@ pub struct TableRows {
     pub by_pair: FastMap<(Uuid, Uuid), usize>,
     /// Rows that exist.
     pub live: usize,
+    /// What was deleted, for change tracking.
+    pub deleted: Deletions,
+}
+
+/// Most deletions a table remembers.
+const DELETIONS_MAX: usize = 1 << 20;
+
+/// Deleted rows of a table with change tracking, oldest first.
+#[derive(Debug, Default)]
+pub struct Deletions {
+    log: VecDeque<(u64, Uuid)>,
+    /// Version of the newest deletion that has been forgotten.
+    pub forgotten: u64,
+}
+
+impl Deletions {
+    /// Remembers a deletion.
+    pub(super) fn push(&mut self, version: u64, id: Uuid) {
+        if self.log.len() == DELETIONS_MAX
+            && let Some((oldest, _)) = self.log.pop_front()
+        {
+            self.forgotten = oldest;
+        }
+        self.log.push_back((version, id));
+    }
+
+    /// Takes the latest deletion back.
+    pub(super) fn pop(&mut self) {
+        self.log.pop_back();
+    }
+
+    /// Version and id of what was deleted after `version`.
+    pub fn after(&self, version: u64) -> impl Iterator<Item = (u64, Uuid)> {
+        let start = self.log.partition_point(|(at, _)| *at <= version);
+        self.log.range(start..).copied()
+    }
 }
 
 impl TableRows {

@@ -132,6 +132,10 @@ impl Model {
     ) -> Result<(), Refusal> {
         let def = &self.schema.tables[table];
         let Some(row) = self.store.tables[table].row(place) else { return Ok(()) };
+        if !incoming.nested.is_empty() {
+            let rule = "Related rows are created together with a row, not with its update.";
+            return Err(payload(&def.set, rule));
+        }
         if incoming.id.is_some_and(|id| id != row.id) {
             return Err(Refusal::new(
                 400,

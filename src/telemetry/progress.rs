@@ -79,7 +79,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Notes the count at `now` and returns rows a second over the last [`RATE_SPAN`].
+    /// Notes the count at `now` and returns rows a second over the last ten seconds.
     pub fn note(&mut self, now: MonoTime, settled: u64) -> f64 {
         self.seen.push_back((now, settled));
         while self.seen.len() > 2 && now.saturating_since(self.seen[1].0) >= RATE_SPAN {
@@ -148,7 +148,10 @@ pub fn line(load: &LoadMeters, rate: f64, now: MonoTime) -> String {
         + load.settled(RowState::DuplicateInput);
     let waiting = load.waiting.lock().clone();
     let bytes = *load.source_bytes.lock();
-    let share = if bytes.total > 0 {
+    let share = if waiting == Waiting::Done {
+        // Sizes of packed files are guessed before they are read.
+        "100 %".to_owned()
+    } else if bytes.total > 0 {
         format!("{:>3.0} %", (bytes.read as f64 / bytes.total as f64).min(1.0) * 100.0)
     } else {
         "  ? %".to_owned()

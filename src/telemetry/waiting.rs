@@ -19,6 +19,11 @@ pub enum Waiting {
     Parallel,
     /// As many requests at once as its identities may have.
     Identities,
+    /// Identities send as many requests a second as the job file allows.
+    Ceiling {
+        /// Alias of the identity that may send next.
+        identity: String,
+    },
     /// Every identity is throttled.
     Throttled {
         /// Kind of limit, in words.
@@ -58,6 +63,7 @@ impl Waiting {
             Self::Conversion => "conversion",
             Self::Parallel => "parallel",
             Self::Identities => "identities",
+            Self::Ceiling { .. } => "ceiling",
             Self::Throttled { .. } => "throttled",
             Self::Backoff { .. } => "backoff",
             Self::Ledger => "ledger",
@@ -80,6 +86,9 @@ impl Waiting {
             Self::Conversion => write!(text, "limited by conversion"),
             Self::Parallel => write!(text, "limited by parallel requests of the load"),
             Self::Identities => write!(text, "limited by requests at once of the identities"),
+            Self::Ceiling { identity } => {
+                write!(text, "limited by requests_per_second of identity {identity}")
+            }
             Self::Throttled { limit, identity, until } => {
                 write!(text, "paused {} s: {limit}, identity {identity}", secs(until))
             }

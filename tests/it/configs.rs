@@ -53,7 +53,7 @@ fn an_unknown_key() {
     let job = format!("{}{}", rig.head("job"), changed(TABLE, "key = ", "keey = "));
     insta::assert_snapshot!(told(&rig, &job, 4), @r#"
     error[DV0004]: [[table]] account needs `key`
-      --> job.toml:21:1
+      --> FOLDER/job.toml:21:1
        |
     21 | [[table]]
        | ^^^^^^^^^ no `key`
@@ -61,14 +61,14 @@ fn an_unknown_key() {
        = hint: the source column whose value is unique in this load; outcomes and lookups refer to it
 
     error[DV0003]: [[table]] account does not know the key `keey`
-      --> job.toml:24:1
+      --> FOLDER/job.toml:24:1
        |
     24 | keey = "No"
        | ^^^^ unknown key
        |
        = hint: did you mean `key`?
 
-    job.toml: 2 errors; `dvbulk explain DV0004` tells more
+    FOLDER/job.toml: 2 errors; `dvbulk explain DV0004` tells more
     "#);
 }
 
@@ -81,14 +81,14 @@ fn a_secret_in_the_job_file() {
     assert!(!told.contains("hunter2"), "{told}");
     insta::assert_snapshot!(told, @r#"
     error[DV0007]: a secret must not stand in the job file
-      --> job.toml:13:17
+      --> FOLDER/job.toml:13:17
        |
     13 | client_secret = *****************
        |                 ^^^^^^^^^^^^^^^^^ not shown
        |
        = hint: keep it outside: client_secret = { env = "DV_SECRET" } or { file = "secret.txt" } (only you may read that file); if it stood here, change the secret
 
-    job.toml: 1 error; `dvbulk explain DV0007` tells more
+    FOLDER/job.toml: 1 error; `dvbulk explain DV0007` tells more
     "#);
 }
 
@@ -99,7 +99,7 @@ fn a_secret_file_that_others_can_read() {
     let wide = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(rig.path("secrets/app-1.txt"), wide).unwrap();
     let job = format!("{}{TABLE}", rig.head("job"));
-    insta::assert_snapshot!(told(&rig, &job, 6), @r#"error: DV0502: identity app-1 at http://SIMULATOR: reading WhoAmI: identity "app-1": secret file secrets/app-1.txt: has mode 0644, so others may read it; say `chmod 600` and change the secret if it was exposed; check the identity in the job file"#);
+    insta::assert_snapshot!(told(&rig, &job, 6), @r#"error: DV0502: identity app-1 at http://SIMULATOR: reading WhoAmI: identity "app-1": secret file FOLDER/secrets/app-1.txt: has mode 0644, so others may read it; say `chmod 600` and change the secret if it was exposed; check the identity in the job file"#);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn words_values_and_numbers_that_are_wrong() {
     let job = format!("{}[breakers]\nfailed_share_max = 7\n\n{table}", rig.head("job"));
     insta::assert_snapshot!(told(&rig, &job, 4), @r#"
     error[DV0006]: `failed_share_max` must lie between 0 and 1
-      --> job.toml:22:20
+      --> FOLDER/job.toml:22:20
        |
     22 | failed_share_max = 7
        |                    ^ a share of rows
@@ -118,7 +118,7 @@ fn words_values_and_numbers_that_are_wrong() {
        = hint: 5 % is 0.05
 
     error[DV0014]: `batch` start must lie between 1 and 1000
-      --> job.toml:28:9
+      --> FOLDER/job.toml:28:9
        |
     28 | batch = 0
        |         ^
@@ -126,7 +126,7 @@ fn words_values_and_numbers_that_are_wrong() {
        = hint: there is no "unlimited": leave it out for the default
 
     error[DV0006]: `class` does not know "heavy"
-      --> job.toml:29:9
+      --> FOLDER/job.toml:29:9
        |
     29 | class = "heavy"
        |         ^^^^^^^ unknown word
@@ -134,14 +134,14 @@ fn words_values_and_numbers_that_are_wrong() {
        = hint: allowed: auto, out-of-the-box, simple, moderate, complex, elastic
 
     error[DV0006]: `operation` does not know "insert"
-      --> job.toml:30:13
+      --> FOLDER/job.toml:30:13
        |
     30 | operation = "insert"
        |             ^^^^^^^^ unknown word
        |
        = hint: did you mean "upsert"? allowed: create, update, upsert, delete
 
-    job.toml: 4 errors; `dvbulk explain DV0006` tells more
+    FOLDER/job.toml: 4 errors; `dvbulk explain DV0006` tells more
     "#);
 }
 
@@ -150,12 +150,12 @@ fn a_file_that_is_no_toml() {
     let rig = rig();
     insta::assert_snapshot!(told(&rig, "[job\nname = \"x\"\n", 4), @r#"
     error[DV0002]: not TOML: unclosed table, expected `]`
-     --> job.toml:1:5
+     --> FOLDER/job.toml:1:5
       |
     1 | [job
       |     ^
 
-    job.toml: 1 error; `dvbulk explain DV0002` tells more
+    FOLDER/job.toml: 1 error; `dvbulk explain DV0002` tells more
     "#);
 }
 
@@ -185,7 +185,7 @@ fn sources_that_cannot_be_read() {
     let missing = changed(&job, "account.csv", "acount-*.csv");
     insta::assert_snapshot!(told(&rig, &missing, 4), @r#"
     error: nothing was written: 1 finding forbids this load; `dvbulk check` shows them all:
-    load account: no file matches "acount-*.csv"; check the path of the source
+    load account: no file matches "FOLDER/acount-*.csv"; check the path of the source
     "#);
     rig.write("account.csv", "");
     insta::assert_snapshot!(told(&rig, &job, 4), @r#"

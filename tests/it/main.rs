@@ -4,16 +4,17 @@
 //! a folder of its own, and runs the real binary as a child. What is in the simulator afterwards is
 //! the truth the files, summary and exit code are held against.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
+mod breaker;
 mod columns;
 mod configs;
 mod daemon;
 mod environment;
 mod kill;
 mod load;
+mod looking;
 mod operations;
 mod poison;
 mod rig;
 mod throttle;
-mod watched;

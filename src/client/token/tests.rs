@@ -26,7 +26,7 @@ pub(crate) fn secret_identity() -> (Identity, tempfile::NamedTempFile) {
         client_id: "app".to_owned(),
         secret: SecretSource::File(file.path().to_owned()),
     };
-    (Identity { name: "app-1".to_owned(), auth }, file)
+    (Identity { name: "app-1".to_owned(), auth, requests_per_second: None }, file)
 }
 
 fn cell(server: &TestServer) -> (TokenCell, tempfile::NamedTempFile) {

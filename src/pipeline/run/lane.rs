@@ -59,7 +59,10 @@ pub enum LaneEnd {
     /// Every row is settled and no more will come.
     Done,
     /// Asked to end; rows are left.
-    Stopped,
+    Stopped {
+        /// Rows on the wire whose answers were not waited for any longer.
+        in_flight: u64,
+    },
     /// A breaker paused it and nobody was to be waited for.
     Paused(String),
 }
@@ -114,6 +117,8 @@ pub(super) struct Lane<T> {
     /// Why a breaker holds the load.
     pub(super) paused: Option<String>,
     resumes_seen: u64,
+    /// Refused and settled rows when a person last said "go on": they have seen those.
+    pub(super) forgiven: (u64, u64),
     closed_until: Option<MonoTime>,
     pool_full: bool,
 }
@@ -164,6 +169,7 @@ impl<T: Transport> Lane<T> {
             flying: HashMap::new(),
             paused: None,
             resumes_seen: 0,
+            forgiven: (0, 0),
             closed_until: None,
             pool_full: false,
         }
@@ -192,7 +198,9 @@ impl<T: Transport> Lane<T> {
             if asked == Wish::Stop {
                 let by = *stop_by.get_or_insert(now + self.shared.settings.shutdown_deadline);
                 if self.flying.is_empty() || now >= by {
-                    return Ok(LaneEnd::Stopped);
+                    let in_flight =
+                        self.flying.values().map(|(work, ..)| work.rows.len() as u64).sum();
+                    return Ok(LaneEnd::Stopped { in_flight });
                 }
             } else {
                 if self.paused.is_some() && order.resumes > self.resumes_seen {
@@ -226,7 +234,7 @@ impl<T: Transport> Lane<T> {
             let wake = self.next_wake(stop_by);
             tokio::select! {
                 biased;
-                changed = wish.changed() => if changed.is_err() { return Ok(LaneEnd::Stopped) },
+                changed = wish.changed() => if changed.is_err() { return Ok(LaneEnd::Stopped { in_flight: 0 }) },
                 Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => {
                     self.land(landed)?;
                 }
@@ -248,7 +256,7 @@ impl<T: Transport> Lane<T> {
                     self.take_inflow(item)?;
                 }
                 changed = slots.changed(), if self.pool_full => {
-                    if changed.is_err() { return Ok(LaneEnd::Stopped) }
+                    if changed.is_err() { return Ok(LaneEnd::Stopped { in_flight: 0 }) }
                 }
                 () = tokio::time::sleep(wake.unwrap_or(Duration::from_secs(3600))), if wake.is_some() => {}
             }
@@ -300,7 +308,7 @@ impl<T: Transport> Lane<T> {
             return Ok(None);
         }
         if !self.source_complete {
-            return Ok(Some(LaneEnd::Stopped));
+            return Ok(Some(LaneEnd::Stopped { in_flight: 0 }));
         }
         if let Some((batch, open)) = self.reassembly.first_key_value() {
             return Err(LaneFailed::Invariant {
@@ -380,6 +388,13 @@ impl<T: Transport> Lane<T> {
                 Admission::Go(identity) => identity,
                 Admission::Full => {
                     self.pool_full = true;
+                    return;
+                }
+                Admission::PacedUntil(until, identity) => {
+                    self.closed_until = Some(until);
+                    *self.meters().waiting.lock() = Waiting::Ceiling {
+                        identity: self.shared.identities[usize::from(identity.0)].clone(),
+                    };
                     return;
                 }
                 Admission::ClosedUntil(until, identity, kind) => {
@@ -484,6 +499,7 @@ impl<T: Transport> Lane<T> {
 
     fn resume(&mut self) {
         if self.paused.take().is_some() {
+            self.forgiven = self.refused_and_settled();
             tracing::info!(load = %self.plan.spec.name, "resumed");
             let table = Some(self.table());
             let reason = "operator".to_owned();

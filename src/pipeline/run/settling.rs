@@ -140,15 +140,8 @@ impl<T: Transport> Lane<T> {
     ///
     /// Source: `delivery-guarantees.md` §8: more than 1,000, or more than 1 % after 1,000 settled.
     pub(super) fn judge_failures(&mut self) {
-        let (failed, settled) = {
-            let staged = self.staged.read();
-            let failed: u64 = RowState::ALL
-                .into_iter()
-                .filter(|state| state.is_bad())
-                .map(|state| staged.states.count(state))
-                .sum();
-            (failed, staged.states.settled())
-        };
+        let (failed, settled) = self.refused_and_settled();
+        let (failed, settled) = (failed - self.forgiven.0, settled - self.forgiven.1);
         let settings = &self.shared.settings;
         let too_many = settings.failed_rows_max.is_some_and(|max| failed > max);
         let share = failed as f64 / settled.max(1) as f64;
@@ -158,5 +151,16 @@ impl<T: Transport> Lane<T> {
                 share * 100.0
             ));
         }
+    }
+
+    /// Rows refused and rows settled, over all runs of the job.
+    pub(super) fn refused_and_settled(&self) -> (u64, u64) {
+        let staged = self.staged.read();
+        let refused = RowState::ALL
+            .into_iter()
+            .filter(|state| state.is_bad())
+            .map(|state| staged.states.count(state))
+            .sum();
+        (refused, staged.states.settled())
     }
 }

@@ -174,7 +174,7 @@ fn note<T: Transport>(shared: &Shared<T>, plan: &LoadPlan, end: &Result<LaneEnd,
     let load = plan.spec.name.as_str();
     match end {
         Ok(LaneEnd::Done) => tracing::info!(load, "every row is settled"),
-        Ok(LaneEnd::Stopped) => tracing::info!(load, "stopped before its end; resumable"),
+        Ok(LaneEnd::Stopped { .. }) => tracing::info!(load, "stopped before its end; resumable"),
         Ok(LaneEnd::Paused(why)) => {
             tracing::error!(load, why, "ended while paused; resumable");
             stop(shared);

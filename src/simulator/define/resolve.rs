@@ -72,10 +72,10 @@ pub(super) fn resolve(schema: &mut Schema) -> Result<(), DefineError> {
             table.by_property.insert(bind, Property::Bind(c, to));
             table.by_property.insert(navigation.clone(), Property::Navigation(c, to));
         }
-        for name in table.collections.keys() {
+        for (name, &collection) in &table.collections {
             let bind = format!("{name}@odata.bind");
-            table.by_property.insert(bind, Property::Collection);
-            table.by_property.insert(name.clone(), Property::Collection);
+            table.by_property.insert(bind, Property::CollectionBind);
+            table.by_property.insert(name.clone(), Property::Collection(collection));
         }
     }
     Ok(())

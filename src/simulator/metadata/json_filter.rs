@@ -149,7 +149,13 @@ fn compare(
     if *literal == Literal::Null {
         return Ok(op.holds(if own.is_null() { Ordering::Equal } else { Ordering::Greater }));
     }
-    if matches!(literal, Literal::Enum(..)) != ENUMS.contains(&path) {
+    // Microsoft's Python SDK writes the type of a column as plain text.
+    let fits = match literal {
+        Literal::Enum(..) => ENUMS.contains(&path),
+        Literal::Text(_) if path == "AttributeType" => true,
+        _ => !ENUMS.contains(&path),
+    };
+    if !fits {
         return Err(mismatch());
     }
     let order = match (own, literal) {

@@ -373,3 +373,15 @@ fn every_table_is_readable_the_way_a_loader_reads_it() {
         ));
     }
 }
+
+#[test]
+fn the_type_of_a_column_may_be_written_as_text() {
+    let small = Small::new();
+    let path = "EntityDefinitions(LogicalName='account')/Attributes?$select=LogicalName&$filter=";
+    let money = ["'Money'", "Microsoft.Dynamics.CRM.AttributeTypeCode'Money'"]
+        .map(|kind| small.column(&format!("{path}AttributeType eq {kind}"), "LogicalName"));
+    assert_eq!(money[0], money[1]);
+    assert!(money[0].contains(&"revenue".to_owned()));
+    let others = small.column(&format!("{path}AttributeType ne 'Money'"), "LogicalName");
+    assert!(!others.contains(&"revenue".to_owned()) && others.contains(&"name".to_owned()));
+}

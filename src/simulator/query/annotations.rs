@@ -49,6 +49,8 @@ pub struct Preferences {
     pub annotations: Annotations,
     /// `odata.maxpagesize`.
     pub page_size: Option<usize>,
+    /// `odata.track-changes`.
+    pub track_changes: bool,
     /// What was honoured, for `Preference-Applied`.
     pub applied: Vec<String>,
 }
@@ -78,6 +80,10 @@ impl Preferences {
                             out.page_size = Some(size);
                             out.applied.push(format!("odata.maxpagesize={size}"));
                         }
+                    }
+                    "odata.track-changes" => {
+                        out.track_changes = true;
+                        out.applied.push("odata.track-changes".to_owned());
                     }
                     _ => {}
                 }

@@ -1,11 +1,13 @@
 //! Pure: `$apply`: `filter(…)`, `groupby((…),aggregate(…))`, `aggregate(…)`.
 
 use super::aggregate::{Function, Group, Measure, aggregate};
-use super::collection::{Source, test_of};
+use super::annotations::{FORMATTED, Preferences};
+use super::collection::{Source, apply_preferences, test_of};
 use super::compile::{compile, resolve};
+use super::formatted::formatted;
 use super::predicate::Test;
 use super::refuse::{bad_query, unknown_property};
-use super::render::{JsonText, write_value};
+use super::render::{JsonText, write_notes, write_value};
 use super::scalar::order_values;
 use super::url::{Options, split_outside};
 use super::{World, filter, json_bytes, plan};
@@ -17,7 +19,12 @@ use crate::simulator::call::{Answer, Refusal};
 /// 400 for unknown properties and transformations.
 ///
 /// Source: `dataverse-web-api.md` §7.1.
-pub fn read(world: &World, source: &Source, options: &Options) -> Result<Answer, Refusal> {
+pub fn read(
+    world: &World,
+    source: &Source,
+    options: &Options,
+    preferences: &Preferences,
+) -> Result<Answer, Refusal> {
     if options.select.is_some() || options.expand.is_some() {
         return Err(bad_query("$apply goes with neither $select nor $expand."));
     }
@@ -84,6 +91,19 @@ pub fn read(world: &World, source: &Source, options: &Options) -> Result<Answer,
             if at > 0 {
                 out.push(b',');
             }
+            let annotations = &preferences.annotations;
+            if let Some(group) = groups.get(at) {
+                write_notes(world, &mut out, name, group.column, value, annotations);
+            } else if let (true, Some(reach)) = (
+                annotations.wants(FORMATTED),
+                at.checked_sub(groups.len()).and_then(|m| measures[m].reach.as_ref()),
+            ) {
+                let column = &world.schema.tables[reach.table].columns[reach.column];
+                if let Some(text) = formatted(world, column, value) {
+                    out.json_field(&format!("{name}@{FORMATTED}"), &text);
+                    out.push(b',');
+                }
+            }
             out.json_text(name);
             out.push(b':');
             write_value(&mut out, value);
@@ -93,6 +113,7 @@ pub fn read(world: &World, source: &Source, options: &Options) -> Result<Answer,
     out.extend_from_slice(b"]}");
     let mut answer = json_bytes(out);
     answer.table = Some(table);
+    apply_preferences(&mut answer, preferences);
     Ok(answer)
 }
 

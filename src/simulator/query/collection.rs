@@ -8,7 +8,7 @@ use super::refuse::bad_query;
 use super::render::{JsonText, Shape, shape, write_row};
 use super::scalar::order_values;
 use super::url::{Options, encode};
-use super::{World, compile, filter, json_bytes, plain, plan};
+use super::{World, changes, compile, filter, json_bytes, plain, plan};
 use crate::simulator::call::{Answer, Refusal};
 use crate::simulator::schema::Storage;
 use crate::simulator::store::Row;
@@ -101,7 +101,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
         let row = rows.row(place)?;
         wanted.test.holds(world, &[Some(row)]).then_some((place, row))
     });
-    let page = wanted.from.page.saturating_add(1);
+    let (page, since) = (wanted.from.page.saturating_add(1), wanted.from.since);
     if sorted {
         let mut all: Vec<_> = passing
             .map(|(_, row)| {
@@ -127,7 +127,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
         let rows: Vec<_> =
             all.into_iter().skip(given).take(wanted.limit).map(|(_, row)| row).collect();
         let given = given.saturating_add(rows.len());
-        let next = (given < total).then_some(Position { page, given, place: 0 });
+        let next = (given < total).then_some(Position { page, given, place: 0, since });
         return Found { rows, next, total };
     }
     let mut found = Found { rows: Vec::new(), next: None, total: 0 };
@@ -140,7 +140,7 @@ pub fn find<'a>(world: &World<'a>, source: &Source, wanted: &Wanted) -> Found<'a
             found.rows.push(row);
         } else if found.next.is_none() {
             let given = wanted.from.given.saturating_add(found.rows.len());
-            found.next = Some(Position { page, given, place });
+            found.next = Some(Position { page, given, place, since });
         }
         if found.next.is_some() && (!wanted.count || found.total > PAGE_MAX) {
             break;
@@ -164,11 +164,14 @@ pub fn read(
 ) -> Result<Answer, Refusal> {
     let shape = shape(world, source.table, options)?;
     let test = test_of(world, source.table, options)?;
-    let order = order::parse(world, source.table, options.orderby.as_deref())?;
-    let from = match &options.skiptoken {
+    let order = order::parse(world, source.table, options)?;
+    let mut from = match &options.skiptoken {
         None => Position::default(),
         Some(token) => Position::of(token).ok_or_else(|| bad_query("Malformed $skiptoken."))?,
     };
+    if preferences.track_changes {
+        from.since = from.since.or(Some(world.version));
+    }
     let most = page_max(world, source.table);
     let limit = match (options.top, preferences.page_size) {
         (Some(top), _) => top.min(most),
@@ -182,7 +185,13 @@ pub fn read(
     out.push(b'{');
     out.json_field(
         "@odata.context",
-        &format!("{}/$metadata#{}{}", world.base(), source.context, shape.context()),
+        &format!(
+            "{}/$metadata#{}{}{}",
+            world.base(),
+            source.context,
+            shape.context(),
+            if preferences.track_changes { "/$delta" } else { "" }
+        ),
     );
     let counted = found.total.min(PAGE_MAX);
     if options.count {
@@ -202,6 +211,9 @@ pub fn read(
     if let Some(next) = next {
         out.push(b',');
         out.json_field("@odata.nextLink", &next_link(world, asked, next));
+    } else if let Some(since) = from.since.filter(|_| preferences.track_changes) {
+        out.push(b',');
+        out.json_field("@odata.deltaLink", &changes::link(world, asked, since));
     }
     out.push(b'}');
     let mut answer = json_bytes(out);
@@ -236,17 +248,28 @@ fn write_rows(
 
 /// The request's own text with another token, on the host the client used.
 fn next_link(world: &World, asked: &Asked, next: Position) -> String {
-    let kept: Vec<&str> = asked
-        .query
-        .split('&')
-        .filter(|part| {
-            let name = part.split('=').next().unwrap_or_default();
-            !part.is_empty() && !name.replace("%24", "$").eq_ignore_ascii_case("$skiptoken")
-        })
-        .collect();
-    let token = format!("$skiptoken={}", encode(&next.token()));
-    let query = kept.into_iter().chain([token.as_str()]).collect::<Vec<_>>().join("&");
-    format!("{}/{}?{query}", world.base(), asked.path.trim_start_matches('/'))
+    asked.with_token(world, "$skiptoken", &next.token())
+}
+
+impl Asked<'_> {
+    /// The request's own address with another `$skiptoken` or `$deltatoken`.
+    #[must_use]
+    pub fn with_token(&self, world: &World, name: &str, token: &str) -> String {
+        let asked = self;
+        let kept: Vec<&str> = asked
+            .query
+            .split('&')
+            .filter(|part| {
+                let name = part.split('=').next().unwrap_or_default().replace("%24", "$");
+                let token =
+                    ["$skiptoken", "$deltatoken"].iter().any(|t| name.eq_ignore_ascii_case(t));
+                !part.is_empty() && !token
+            })
+            .collect();
+        let token = format!("{name}={}", encode(token));
+        let query = kept.into_iter().chain([token.as_str()]).collect::<Vec<_>>().join("&");
+        format!("{}/{}?{query}", world.base(), asked.path.trim_start_matches('/'))
+    }
 }
 
 /// Answers `…/$count`.

@@ -10,7 +10,7 @@ use super::refuse::{bad_query, unknown_property};
 use super::render::{JsonText, Shape, shape, write_row};
 use super::url::{Options, nested_options, split_outside};
 use crate::simulator::call::Refusal;
-use crate::simulator::schema::CollectionDef;
+use crate::simulator::schema::{CollectionDef, ColumnType};
 use crate::simulator::store::Row;
 
 /// Most nested levels and most items of one `$expand`.
@@ -28,8 +28,8 @@ pub struct Expansion {
 
 #[derive(Debug)]
 enum Way {
-    /// Over a lookup to a table.
-    One { column: usize, table: usize },
+    /// Over a lookup to a table; an owner may be of another table too.
+    One { column: usize, table: usize, others: Vec<(usize, Shape)> },
     /// To a collection.
     Many(Box<Many>),
 }
@@ -87,11 +87,12 @@ pub fn expansions(
                     "Only $select and $expand fit the single-valued property '{name}'."
                 )));
             }
-            (Way::One { column, table: to }, to)
+            let others = other_targets(world, (table, column), (name, to), &inner)?;
+            (Way::One { column, table: to, others }, to)
         } else if let Some(&collection) = def.collections.get(name) {
             let to = collection_table(world, collection);
             let test = test_of(world, to, &inner)?;
-            let order = order::parse(world, to, inner.orderby.as_deref())?;
+            let order = order::parse(world, to, &inner)?;
             let top = inner.top.unwrap_or(PAGE_MAX).min(PAGE_MAX);
             let index = RelatedIndex::default();
             (Way::Many(Box::new(Many { collection, table: to, test, order, top, index })), to)
@@ -99,6 +100,36 @@ pub fn expansions(
             return Err(unknown_property(name, &def.name));
         };
         out.push(Expansion { name: name.to_owned(), shape: shape(world, to, &inner)?, way });
+    }
+    Ok(out)
+}
+
+/// Shapes of the rows of other tables the same navigation property leads to. Names only the
+/// first table has are left out there.
+fn other_targets(
+    world: &World,
+    (table, column): (usize, usize),
+    (name, first): (&str, usize),
+    inner: &Options,
+) -> Result<Vec<(usize, Shape)>, Refusal> {
+    let ColumnType::Lookup { targets, .. } = &world.schema.tables[table].columns[column].kind
+    else {
+        return Ok(Vec::new());
+    };
+    let mut out = Vec::new();
+    for target in targets {
+        let to = target.table_index;
+        if to == first || target.navigation != name {
+            continue;
+        }
+        let def = &world.schema.tables[to];
+        let select = inner.select.as_ref().map(|select| {
+            let known = |n: &&str| *n == "*" || def.by_property.contains_key(*n);
+            let names = select.split(',').map(str::trim).filter(known);
+            names.chain([def.columns[0].name.as_str()]).collect::<Vec<_>>().join(",")
+        });
+        let options = Options { select, aliases: inner.aliases.clone(), ..Options::default() };
+        out.push((to, shape(world, to, &options)?));
     }
     Ok(out)
 }
@@ -114,11 +145,16 @@ pub fn write_expansion(
     out.json_text(&expansion.name);
     out.push(b':');
     match &expansion.way {
-        Way::One { column, table } => {
+        Way::One { column, table, others } => {
             let found = row.values.get(*column).and_then(|value| target(world, value));
-            match found.filter(|(to, _)| to == table) {
-                Some((to, row)) => {
-                    write_row(world, out, to, row, &expansion.shape, annotations, None);
+            let found = found.and_then(|(to, row)| {
+                let other = || others.iter().find(|(t, _)| *t == to).map(|(_, shape)| shape);
+                let shape = if to == *table { Some(&expansion.shape) } else { other() };
+                Some((to, row, shape?))
+            });
+            match found {
+                Some((to, row, shape)) => {
+                    write_row(world, out, to, row, shape, annotations, None);
                 }
                 None => out.extend_from_slice(b"null"),
             }

@@ -140,6 +140,12 @@ pub fn arguments(
     Parser { text, tokens, at: 0, depth: 0, aliases, variable: None }.parameters()
 }
 
+fn is_path(word: &str) -> bool {
+    word.split('/').all(|step| {
+        !step.is_empty() && step.chars().all(|c| c.is_alphanumeric() || "_.$".contains(c))
+    })
+}
+
 struct Parser<'a> {
     text: &'a str,
     tokens: Vec<Token>,
@@ -260,10 +266,17 @@ impl Parser<'_> {
         match self.next()? {
             Token::Text(text) => Ok(Operand::Literal(Literal::Text(text))),
             Token::Enum(kind, member) => Ok(Operand::Literal(Literal::Enum(kind, member))),
-            Token::Alias(name) => match self.alias(&name)? {
-                Argument::One(literal) => Ok(Operand::Literal(literal)),
-                Argument::Many(_) => Err(self.unexpected()),
-            },
+            Token::Alias(name) => {
+                // An alias may stand for a property too.
+                let path = self.aliases.get(&name).map(|text| text.trim());
+                if let Some(path) = path.filter(|p| is_path(p) && literal(p).is_none()) {
+                    return self.path(path.to_owned()).map(Operand::Path);
+                }
+                match self.alias(&name)? {
+                    Argument::One(literal) => Ok(Operand::Literal(literal)),
+                    Argument::Many(_) => Err(self.unexpected()),
+                }
+            }
             Token::Word(word) => match literal(&word) {
                 Some(literal) => Ok(Operand::Literal(literal)),
                 None => self.path(word).map(Operand::Path),
@@ -274,10 +287,7 @@ impl Parser<'_> {
 
     /// Strips the variable of a lambda from a path.
     fn path(&self, word: String) -> Result<String, Refusal> {
-        let valid = word.split('/').all(|step| {
-            !step.is_empty() && step.chars().all(|c| c.is_alphanumeric() || "_.$".contains(c))
-        });
-        if !valid {
+        if !is_path(&word) {
             return Err(self.unexpected());
         }
         match &self.variable {

@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod annotations;
 pub mod apply;
+pub mod changes;
 pub mod collection;
 pub mod compile;
 pub mod expand;
@@ -44,13 +45,21 @@ pub struct World<'a> {
     pub settings: &'a EnvironmentSettings,
     /// Caller and time.
     pub ctx: &'a CallContext,
+    /// Version of the latest change.
+    pub version: u64,
 }
 
 impl<'a> World<'a> {
     /// The world of a model.
     #[must_use]
     pub fn of(model: &'a Model, ctx: &'a CallContext) -> Self {
-        Self { schema: &model.schema, store: &model.store, settings: &model.settings, ctx }
+        Self {
+            schema: &model.schema,
+            store: &model.store,
+            settings: &model.settings,
+            ctx,
+            version: model.version,
+        }
     }
 
     /// Service root without trailing slash, with the host the client used.

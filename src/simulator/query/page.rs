@@ -11,6 +11,8 @@ pub struct Position {
     pub given: usize,
     /// First place not looked at, for unordered reads.
     pub place: usize,
+    /// Version of the latest change when the first page was read, for tracked reads.
+    pub since: Option<u64>,
 }
 
 impl Position {
@@ -29,8 +31,9 @@ impl Position {
     /// The bare paging cookie.
     #[must_use]
     pub fn cookie(self) -> String {
+        let since = self.since.map(|v| format!(" since=\"{v}\"")).unwrap_or_default();
         format!(
-            "<cookie page=\"{}\"><position last=\"{}\" next=\"{}\" /></cookie>",
+            "<cookie page=\"{}\"><position last=\"{}\" next=\"{}\"{since} /></cookie>",
             self.page, self.given, self.place
         )
     }
@@ -58,6 +61,7 @@ impl Position {
             page: number("cookie page=\"")?,
             given: number("position last=\"")?,
             place: number(" next=\"")?,
+            since: number(" since=\"").and_then(|v| u64::try_from(v).ok()),
         })
     }
 }
@@ -68,7 +72,7 @@ mod tests {
 
     #[test]
     fn tokens_survive_every_way_clients_treat_them() {
-        let here = Position { page: 2, given: 10_000, place: 12_345 };
+        let here = Position { page: 2, given: 10_000, place: 12_345, since: Some(7) };
         assert_eq!(Position::of(&here.token()), Some(here));
         assert_eq!(Position::of(&here.cookie()), Some(here));
         assert_eq!(Position::of(&encode(&encode(&here.cookie()))), Some(here));

@@ -89,7 +89,9 @@ pub fn shape(world: &World, table: usize, options: &Options) -> Result<Shape, Re
     match &options.select {
         None => columns = every(),
         Some(select) => {
-            for name in select.split(',').map(str::trim) {
+            // Microsoft's own samples end a list with a comma.
+            let select = select.trim_end();
+            for name in select.strip_suffix(',').unwrap_or(select).split(',').map(str::trim) {
                 if name == "*" {
                     columns = every();
                     continue;
@@ -253,7 +255,11 @@ pub fn represent(
 ) -> Vec<u8> {
     let def = &world.schema.tables[table];
     let known = |name: &&str| {
-        *name == "*" || def.by_property.get(*name).is_some_and(|p| *p != Property::Collection)
+        *name == "*"
+            || def
+                .by_property
+                .get(*name)
+                .is_some_and(|p| !matches!(p, Property::Collection(_) | Property::CollectionBind))
     };
     let select = select.map(|s| s.split(',').map(str::trim).filter(known).collect::<Vec<_>>());
     let options = Options {

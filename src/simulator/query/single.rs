@@ -1,6 +1,7 @@
 //! Pure: reads that start at an entity set: collections, rows, properties, related rows.
 
 use super::annotations::Preferences;
+use super::changes;
 use super::collection::{self, Asked, Source, apply_preferences};
 use super::keys::{by_id, key_values, locate};
 use super::lex::Literal;
@@ -61,9 +62,18 @@ impl Read<'_> {
             [] if self.options.fetch_xml.is_some() => {
                 super::fetch::read(world, source, self.options, self.preferences)
             }
-            [] if self.options.apply.is_some() => super::apply::read(world, source, self.options),
+            [] if self.options.apply.is_some() => {
+                super::apply::read(world, source, self.options, self.preferences)
+            }
             [] => {
                 let asked = Asked { path: self.call.path, query: self.call.query };
+                if self.preferences.track_changes || self.options.deltatoken.is_some() {
+                    changes::check(world, source, self.options)?;
+                }
+                if let Some(token) = &self.options.deltatoken {
+                    let (options, preferences) = (self.options, self.preferences);
+                    return changes::read(world, source, token, options, preferences, &asked);
+                }
                 collection::read(world, source, self.options, self.preferences, &asked)
             }
             [step] if step.name == "$count" => collection::count(world, source, self.options),

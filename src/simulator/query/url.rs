@@ -32,6 +32,8 @@ pub struct Options {
     pub count: bool,
     /// `$skiptoken`.
     pub skiptoken: Option<String>,
+    /// `$deltatoken`.
+    pub deltatoken: Option<String>,
     /// `fetchXml`.
     pub fetch_xml: Option<String>,
     /// `partitionId`.
@@ -183,6 +185,7 @@ impl Options {
             "$expand" => &mut self.expand,
             "$apply" => &mut self.apply,
             "$skiptoken" => &mut self.skiptoken,
+            "$deltatoken" => &mut self.deltatoken,
             "$top" => {
                 let top = value.trim().parse().map_err(|_| {
                     bad_query(format!(

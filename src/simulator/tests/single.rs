@@ -235,7 +235,8 @@ fn wrong_methods_and_bodies_are_refused() {
         (Verb::Post, "nothing", "{}", 404),
         (Verb::Post, "accounts/Microsoft.Dynamics.CRM.Nothing", "{}", 404),
         (Verb::Post, "new_meter_contactset", "{}", 400),
-        (Verb::Post, "BulkDelete", "{}", 501),
+        (Verb::Post, "BulkDelete", "{}", 400),
+        (Verb::Post, "QualifyLead", "{}", 501),
     ] {
         let refusal = kit.call(verb, path, &[], body).expect_err(path);
         assert_eq!(refusal.status, status, "{path} {body}");

@@ -165,7 +165,7 @@ fn values_dataverse_refuses_are_refused() {
         (format!(r#""new_Customer_contact@odata.bind":"/{account}""#), (400, 0x8004_8d19)),
         (r#""new_Lookup@odata.bind":"/nothings(1)""#.into(), (404, 0x8006_088a)),
         (r#""_new_lookup_value":"x""#.into(), (400, 0x8006_0888)),
-        (r#""new_Lookup":{"new_code":"deep"}"#.into(), (501, 0x8004_0219)),
+        (r#""new_Lookup":{"nocode":"deep"}"#.into(), (400, 0x8004_8d19)),
         (r#""@odata.type":"Microsoft.Dynamics.CRM.account""#.into(), (400, 0x8004_8d19)),
         (r#""statecode":1,"statuscode":2"#.into(), (400, 0x8004_8408)),
         (r#""statuscode":2"#.into(), (400, 0x8004_8408)),

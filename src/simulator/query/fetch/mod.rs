@@ -49,7 +49,8 @@ pub fn read(
     }
     let size = query.top.unwrap_or(query.size).min(PAGE_MAX);
     let before = (query.page - 1).saturating_mul(size);
-    let from = match &query.cookie {
+    // An empty cookie is none: Microsoft's samples send one with the first page.
+    let from = match query.cookie.as_deref().filter(|cookie| !cookie.is_empty()) {
         None if before > COOKIELESS_ROWS_MAX => {
             return Err(Refusal::new(
                 400,

@@ -42,7 +42,12 @@ pub fn page<'a>(
         let mut rows = Vec::new();
         for (place, joined) in main_rows(world, query, from.place) {
             if rows.len() == size {
-                let next = Position { page: number, given: from.given.saturating_add(size), place };
+                let next = Position {
+                    page: number,
+                    given: from.given.saturating_add(size),
+                    place,
+                    since: None,
+                };
                 return Page { rows, next: Some(next), total: None };
             }
             rows.push(joined);
@@ -53,7 +58,12 @@ pub fn page<'a>(
         let mut rows = Vec::new();
         for (place, joined) in main_rows(world, query, 0).skip(before) {
             if rows.len() == size {
-                let next = Position { page: number, given: before.saturating_add(size), place };
+                let next = Position {
+                    page: number,
+                    given: before.saturating_add(size),
+                    place,
+                    since: None,
+                };
                 return Page { rows, next: Some(next), total: None };
             }
             rows.push(joined);
@@ -83,8 +93,12 @@ pub fn page<'a>(
     }
     let total = query.total.then_some(rows.len());
     let more = rows.len() > before.saturating_add(size);
-    let next =
-        more.then_some(Position { page: number, given: before.saturating_add(size), place: 0 });
+    let next = more.then_some(Position {
+        page: number,
+        given: before.saturating_add(size),
+        place: 0,
+        since: None,
+    });
     Page { rows: rows.into_iter().skip(before).take(size).collect(), next, total }
 }
 

@@ -122,7 +122,8 @@ fn pages_follow_the_cookie() {
         );
     }
     for order in ["", "<order attribute='new_name' descending='true'/>"] {
-        let mut cookie = String::new();
+        // As Microsoft's samples send it with the first page.
+        let mut cookie = String::from(" paging-cookie=''");
         let mut seen = Vec::new();
         for page in 1.. {
             let xml = format!(
