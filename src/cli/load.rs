@@ -57,7 +57,7 @@ pub(super) enum NotBegun {
     Sinks(#[from] SinksRefused),
     #[error("{0}")]
     Listen(#[from] ListenRefused),
-    #[error("{} findings forbid this load; nothing was written. `dvbulk check` shows them all:\n{}", .0.len(), .0.join("\n"))]
+    #[error("nothing was written: {} this load; `dvbulk check` shows them all:\n{}", forbids(.0.len()), .0.join("\n"))]
     Findings(Vec<String>),
     #[error("{0}")]
     Program(String),
@@ -70,6 +70,13 @@ impl NotBegun {
             Self::Ledger(_) | Self::Sinks(_) => exit::LEDGER,
             Self::Listen(_) | Self::Findings(_) | Self::Program(_) => exit::USAGE,
         }
+    }
+}
+
+fn forbids(findings: usize) -> String {
+    match findings {
+        1 => "1 finding forbids".to_owned(),
+        more => format!("{more} findings forbid"),
     }
 }
 

@@ -136,8 +136,11 @@ fn ends_by(name: &str, code: i32) {
     signal(&child, name);
     let asked = clock::now();
     let mut run = rig.wait(child).expect(code);
-    let took = clock::now().saturating_since(asked);
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(
+        clock::now().saturating_since(asked) < Duration::from_secs(10),
+        "{:?}",
+        clock::now().saturating_since(asked)
+    );
     run.summary =
         serde_json::from_str(&std::fs::read_to_string(rig.path("summary.json")).unwrap()).unwrap();
     run.balanced();
@@ -191,8 +194,11 @@ fn a_second_load_on_one_ledger_is_refused_at_once() {
     settled(&rig, &mut child, &address, 10);
     let begun = clock::now();
     let second = rig.run(&["load", "job.toml"]).expect(5);
-    let took = clock::now().saturating_since(begun);
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(
+        clock::now().saturating_since(begun) < Duration::from_secs(3),
+        "{:?}",
+        clock::now().saturating_since(begun)
+    );
     assert!(second.stderr.contains(&child.pid().to_string()), "{}", second.stderr);
     assert!(second.stderr.contains("DV04"), "{}", second.stderr);
     // The first one is not disturbed.

@@ -60,8 +60,18 @@ fn a_load_can_be_looked_at_and_not_steered_over_http() {
             begun.then_some(page)
         })
         .expect("rows settle while it runs");
-    for family in ["dvbulk_rows_read_total", "dvbulk_requests_in_flight", "dvbulk_build_info"] {
-        assert!(metrics.contains(family), "{family} is missing");
+    for series in [
+        "dvbulk_rows_read_total{load=\"contact\"} ",
+        "dvbulk_rows_open{load=\"contact\"} ",
+        "dvbulk_requests_in_flight{load=\"contact\"} ",
+        "dvbulk_parallel_limit{load=\"contact\"} 2",
+        "dvbulk_request_duration_seconds_bucket{",
+        "dvbulk_batch_rows_bucket{",
+        "dvbulk_throttles_total{identity=\"app-1\",limit=\"requests\"} 0",
+        "dvbulk_memory_taken_bytes ",
+        "dvbulk_build_info{",
+    ] {
+        assert!(metrics.contains(series), "{series} is missing in\n{metrics}");
     }
     assert_eq!(http_get(&address, "/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(http_get(&address, "/readyz").0, 200);

@@ -8,6 +8,7 @@
 
 mod breaker;
 mod columns;
+mod configs;
 mod daemon;
 mod environment;
 mod kill;
@@ -17,4 +18,3 @@ mod operations;
 mod poison;
 mod rig;
 mod throttle;
-mod watched;
