@@ -190,18 +190,18 @@ fn sources_that_cannot_be_read() {
     rig.write("account.csv", "");
     insta::assert_snapshot!(told(&rig, &job, 4), @r#"
     error: nothing was written: 1 finding forbids this load; `dvbulk check` shows them all:
-    load account: account.csv is empty; its first line must name the columns
+    load account: FOLDER/account.csv is empty; its first line must name the columns
     "#);
     rig.write("account.csv", "No,No,Name\n1,2,3\n");
     insta::assert_snapshot!(told(&rig, &job, 4), @r#"
     error: nothing was written: 1 finding forbids this load; `dvbulk check` shows them all:
-    load account: header line of account.csv: column "No" stands there twice; rename or remove one
+    load account: header line of FOLDER/account.csv: column "No" stands there twice; rename or remove one
     "#);
     rig.write("account.csv.gz", "this is not packed");
     let packed = changed(&job, "account.csv", "account.csv.gz");
     insta::assert_snapshot!(told(&rig, &packed, 4), @r#"
     error: nothing was written: 1 finding forbids this load; `dvbulk check` shows them all:
-    load account: cannot read account.csv.gz: invalid gzip header
+    load account: cannot read FOLDER/account.csv.gz: invalid gzip header
     "#);
 }
 
