@@ -20,6 +20,7 @@ use crate::record::prepared::PreparedChunk;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::compute;
 use crate::telemetry::metrics::Meters;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,8 @@ pub(super) struct Feed {
     pub(super) loads: Arc<[TableLoad]>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) partitions: Vec<PartitionInfo>,
+    /// Files that hold rows still to be settled or shown.
+    pub(super) needed: BTreeSet<PartitionId>,
     /// Done before this run, every row shown: read again only for their keys.
     pub(super) parents: Vec<(SharedStaged, watch::Receiver<bool>)>,
     pub(super) budget: Budget,
@@ -160,7 +163,8 @@ impl Reader {
             let path = PathBuf::from(&info.path);
             let partition = partition(index)?;
             self.feed.staged.write().files.push(path.clone());
-            if !path.exists() && info.records.is_some() && self.feed.watch.is_some() {
+            let was_finished = info.records.is_some() && !self.feed.needed.contains(&partition);
+            if !path.exists() && was_finished && self.feed.watch.is_some() {
                 // A finished file that was taken away; its rows are in the ledger.
                 tracing::info!(file = %info.path, "was loaded before and is gone; passed over");
             } else {

@@ -13,8 +13,10 @@ use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::Shared;
 use crate::pipeline::run::staged::{SharedStaged, Staged};
 use crate::pipeline::sink::file::Sinks;
+use crate::record::key::PartitionId;
 use crate::record::outcome::RowState;
 use parking_lot::RwLock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -76,6 +78,7 @@ pub async fn run<T: Transport>(
             loads: Arc::clone(&loads),
             catalog: Arc::clone(&catalog),
             partitions: known.partitions.clone(),
+            needed: needed(&known),
             parents,
             budget: shared.budget.clone(),
             steering: shared.steering.clone(),
@@ -149,6 +152,13 @@ async fn show_all<T: Transport>(shared: &Shared<T>, sinks: &Sinks) -> Result<(),
     Ok(())
 }
 
+/// Files without which a batch in doubt or a line that is missing cannot be made again.
+fn needed(known: &LoadRecovery) -> BTreeSet<PartitionId> {
+    let in_doubt = known.unsettled.iter().flat_map(|batch| batch.rows.runs());
+    let unshown = known.unprojected.keys().map(|row| row.partition());
+    in_doubt.map(|run| run.first.partition()).chain(unshown).collect()
+}
+
 fn remember(plan: &LoadPlan, known: &LoadRecovery) -> SharedStaged {
     let mut staged = Staged::new(plan.spec.ids.clone(), plan.pinned, known.states.clone());
     staged.ids.extend(known.server_ids.iter());
@@ -207,5 +217,38 @@ async fn close<T: Transport>(shared: &Shared<T>, staged: &[SharedStaged]) {
     let closed = shared.ledger.append(&[LedgerRecord::Close { totals }], None).await;
     if let Err(error) = closed {
         tracing::error!(%error, "the job is complete, and its ledger could not be closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::ledger::ranges::OrdinalRanges;
+    use crate::pipeline::ledger::recover::{Unprojected, UnsettledBatch};
+    use crate::record::key::{BatchId, Ordinal};
+    use crate::record::outcome::Operation;
+
+    #[test]
+    fn a_file_with_rows_in_doubt_or_lines_to_show_is_needed_again() {
+        let row = |partition| Ordinal::new(PartitionId(partition), 7);
+        let mut known = LoadRecovery::default();
+        assert!(needed(&known).is_empty());
+        known.unsettled.push(UnsettledBatch {
+            batch: BatchId(1),
+            rows: OrdinalRanges::from_ascending([row(1), row(3)]).expect("ascending"),
+            operation: Operation::Create,
+            parent: None,
+            payload_hash: 0,
+        });
+        let shown = Unprojected {
+            state: RowState::Created,
+            batch: None,
+            at_ms: None,
+            attempts: 1,
+            fault: None,
+            id: None,
+        };
+        known.unprojected.insert(row(4), shown);
+        assert_eq!(needed(&known), [1, 3, 4].map(PartitionId).into());
     }
 }
