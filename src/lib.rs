@@ -29,6 +29,8 @@ pub mod record;
 
 pub mod runtime;
 
+pub mod tuning;
+
 pub mod config;
 
 pub mod client;

@@ -42,8 +42,9 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("limits", &[]),
         ("runtime", &["units", "limits"]),
         ("record", &["units", "limits"]),
-        ("config", &["units", "limits", "record", "runtime"]),
-        ("telemetry", &["units", "limits", "record", "runtime"]),
+        ("tuning", &["units", "limits", "record"]),
+        ("config", &["units", "limits", "record", "runtime", "tuning"]),
+        ("telemetry", &["units", "limits", "record", "runtime", "tuning"]),
         ("client", &["units", "limits", "record", "runtime", "config"]),
         ("catalog", &["units", "limits", "record", "runtime", "config", "client"]),
         (
@@ -56,11 +57,12 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "config",
                 "client",
                 "catalog",
+                "tuning",
                 "telemetry",
                 "control",
             ],
         ),
-        ("control", &["units", "limits", "record", "runtime", "telemetry"]),
+        ("control", &["units", "limits", "record", "runtime", "tuning", "telemetry"]),
         // The judge shares nothing with what it judges.
         ("simulator", &["units", "limits", "runtime"]),
         (
@@ -73,6 +75,7 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "config",
                 "client",
                 "catalog",
+                "tuning",
                 "telemetry",
                 "control",
                 "pipeline",

@@ -5,11 +5,13 @@ use crate::record::key::{IdentityId, TableId};
 use crate::record::outcome::RowState;
 use crate::record::throttle::Throttle;
 use crate::telemetry::waiting::Waiting;
+use crate::tuning::view::View;
 use parking_lot::Mutex;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use std::sync::Arc;
 
 /// Rows read from the source.
 pub const ROWS_READ: &str = "dvbulk_rows_read_total";
@@ -197,6 +199,7 @@ pub struct Meters {
     /// Bytes of records held.
     pub memory_taken: IntGauge,
     waiting: IntGaugeVec,
+    view: Mutex<Arc<View>>,
 }
 
 impl Meters {
@@ -304,7 +307,7 @@ impl Meters {
                 closed_seconds: closed.with_label_values(&[name.as_str()]),
             })
             .collect();
-        Ok(Self { registry, loads, identities, memory_taken, waiting })
+        Ok(Self { registry, loads, identities, memory_taken, waiting, view: Mutex::default() })
     }
 
     /// Meters of a load.
@@ -329,6 +332,17 @@ impl Meters {
     #[must_use]
     pub fn identities(&self) -> &[IdentityMeters] {
         &self.identities
+    }
+
+    /// Takes what the governor shows at this moment.
+    pub fn show(&self, view: View) {
+        *self.view.lock() = Arc::new(view);
+    }
+
+    /// What the governor showed last.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.lock())
     }
 
     /// The page of `/metrics`.

@@ -15,8 +15,39 @@ pub enum Waiting {
     Source,
     /// Conversion is slower than sending.
     Conversion,
-    /// As many requests at once as the load may have: the server is the limit.
+    /// As many requests at once as the job file or a person allows the load.
     Parallel,
+    /// The execution seconds or requests of the window are spent as fast as they come back.
+    Window {
+        /// Alias of the identity that may send next.
+        identity: String,
+        /// What is counted, in words.
+        limit: &'static str,
+        /// Used within the window, seconds or requests.
+        used: u64,
+        /// Limit of it.
+        of: u64,
+    },
+    /// As many requests at once as the service lets an identity have.
+    Concurrency {
+        /// Alias of the identity.
+        identity: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// More requests at once would slow each other by as much as they add.
+    Knee,
+    /// Feeling how many requests at once are best.
+    Learning,
+    /// Other loads have their turn, by weight.
+    Turn,
+    /// A schedule allows nothing, or less, at this hour.
+    Schedule,
+    /// The 24-hour entitlement of every identity is used up.
+    Entitlement {
+        /// Alias of the identity that was used up last.
+        identity: String,
+    },
     /// As many requests at once as its identities may have.
     Identities,
     /// Identities send as many requests a second as the job file allows.
@@ -62,6 +93,13 @@ impl Waiting {
             Self::Source => "source",
             Self::Conversion => "conversion",
             Self::Parallel => "parallel",
+            Self::Window { .. } => "window",
+            Self::Concurrency { .. } => "concurrency_limit",
+            Self::Knee => "knee",
+            Self::Learning => "learning",
+            Self::Turn => "turn",
+            Self::Schedule => "schedule",
+            Self::Entitlement { .. } => "entitlement",
             Self::Identities => "identities",
             Self::Ceiling { .. } => "ceiling",
             Self::Throttled { .. } => "throttled",
@@ -84,7 +122,20 @@ impl Waiting {
             Self::Parents(names) => write!(text, "waiting for {}", names.join(", ")),
             Self::Source => write!(text, "limited by the source"),
             Self::Conversion => write!(text, "limited by conversion"),
-            Self::Parallel => write!(text, "limited by parallel requests of the load"),
+            Self::Parallel => write!(text, "limited by parallel of the load"),
+            Self::Window { identity, limit, used, of } => {
+                write!(text, "limited by the {limit} of identity {identity} ({used} of {of})")
+            }
+            Self::Concurrency { identity, limit } => {
+                write!(text, "limited by {limit} requests at once of identity {identity}")
+            }
+            Self::Knee => write!(text, "limited by the server: more at once would be slower"),
+            Self::Learning => write!(text, "learning how much at once is best"),
+            Self::Turn => write!(text, "other loads have their turn"),
+            Self::Schedule => write!(text, "limited by the schedule"),
+            Self::Entitlement { identity } => {
+                write!(text, "stopped by the 24-hour entitlement of identity {identity}")
+            }
             Self::Identities => write!(text, "limited by requests at once of the identities"),
             Self::Ceiling { identity } => {
                 write!(text, "limited by requests_per_second of identity {identity}")
