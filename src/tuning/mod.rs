@@ -2,9 +2,29 @@
 //! through which identity and server the next one leaves, and when it has to wait. Time and
 //! randomness are arguments; nothing here waits or talks.
 //!
-//! `orders` is what people and the job file want, `view` what people see of it, `learned` what is
-//! kept between runs.
+//! Read in this order: `orders` (what people and the job file want), `discovery` (what a few empty
+//! requests tell at the start), `admission` (the words), `governor` and `choose` (the decisions), `lane` and `window` (what one counter
+//! of the service allows), `parallel` and `slopes` (how much at once), `table`, `cost` and `resolve`
+//! (how many rows a request), `sprint`, `scope` and `canary` (what is special at times), `show` and
+//! `view` (what people see), `recall` and `learned` (what is kept between runs).
 
+pub mod admission;
+mod canary;
+pub mod ceiling;
+mod choose;
+mod cost;
+pub mod discovery;
+pub mod governor;
+mod lane;
 pub mod learned;
 pub mod orders;
+mod parallel;
+mod recall;
+pub mod resolve;
+mod scope;
+mod show;
+mod slopes;
+mod sprint;
+mod table;
 pub mod view;
+mod window;

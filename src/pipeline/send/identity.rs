@@ -1,10 +1,10 @@
 //! Pure: the pool of application users. Each has its own gate: while it is closed after a
 //! throttle, no request leaves through it; the others go on.
 
-use crate::pipeline::send::ceiling::Ceiling;
 use crate::pipeline::send::retry::{RETRY_AFTER_ABSENT, RETRY_AFTER_MAX};
 use crate::record::key::IdentityId;
 use crate::record::throttle::Throttle;
+use crate::tuning::ceiling::Ceiling;
 use crate::units::MonoTime;
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -2,7 +2,6 @@
 //! message carries the rows), `class` (how many rows and requests), `identity` (whose gate is open),
 //! `ceiling` (requests a second, where the job sets a limit), `retry` (how long to wait).
 
-pub mod ceiling;
 pub mod class;
 pub mod identity;
 pub mod message;

@@ -1,0 +1,175 @@
+//! The real governor behind the bench's loop.
+
+use crate::drive::{Decider, Save, Word, limit_of};
+use crate::server::{Answer, Cargo, End, Headers, Limit, Server, World};
+use dvbulk::record::throttle::Throttle;
+use dvbulk::tuning::admission::{self, Admission, Landing, Outcome, Permit};
+use dvbulk::tuning::discovery::{Discovery, PINGS_AT_ONCE, Ping};
+use dvbulk::tuning::governor::{Beginning, Governor};
+use dvbulk::tuning::orders::{IdentityOrders, Orders, Range, TableOrders};
+use dvbulk::tuning::resolve::Rescue;
+use dvbulk::units::MonoTime;
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub struct Real {
+    governor: Option<Governor>,
+    orders: Orders,
+    permits: HashMap<u64, Permit>,
+    tokens: HashMap<u32, u32>,
+}
+
+pub fn point(secs: f64) -> MonoTime {
+    MonoTime::from_origin(Duration::from_secs_f64(secs.max(0.0)))
+}
+
+impl Real {
+    pub fn new(world: &World) -> Self {
+        let tables = world
+            .tables
+            .iter()
+            .map(|t| TableOrders {
+                batch: Range { min: 1, max: 1000 },
+                parallel: Range { min: 1, max: 512 },
+                weight: t.weight,
+                paused: false,
+            })
+            .collect();
+        let identity =
+            IdentityOrders { paused: false, requests_per_second: None, entitlement_used_up: false };
+        let identities = vec![identity; world.users.len()];
+        Self {
+            governor: None,
+            orders: Orders { tables, identities, max_share: 1.0 },
+            permits: HashMap::new(),
+            tokens: HashMap::new(),
+        }
+    }
+
+    fn number(&mut self, token: Option<u32>) -> Option<u32> {
+        let next = self.tokens.len() as u32;
+        token.map(|t| *self.tokens.entry(t).or_insert(next))
+    }
+
+    fn token(&self, number: Option<u32>) -> Option<u32> {
+        let number = number?;
+        self.tokens.iter().find(|(_, n)| **n == number).map(|(t, _)| *t)
+    }
+
+    fn it(&mut self) -> &mut Governor {
+        self.governor.as_mut().expect("begun")
+    }
+}
+
+impl Decider for Real {
+    fn begin(&mut self, server: &mut Server) {
+        let mut discovery = Discovery::default();
+        let mut tag = 1 << 60;
+        while discovery.wants_more() {
+            let sent = server.now;
+            for _ in 0..PINGS_AT_ONCE {
+                tag += 1;
+                server.send(tag, 0, None, 0, 0, false, Cargo::Ping);
+            }
+            for _ in 0..PINGS_AT_ONCE {
+                let Some(answer) = server.next(sent + 10.0) else { break };
+                let ping = Ping {
+                    server: self.number(answer.server),
+                    requests_remaining: answer.requests_left,
+                    round_trip_secs: server.now - sent,
+                };
+                discovery.note(ping);
+            }
+        }
+        let _ = Headers::Fresh;
+        let beginning = Beginning {
+            atomic: vec![true; self.orders.tables.len()],
+            orders: self.orders.clone(),
+            found: discovery.found(),
+        };
+        self.governor = Some(Governor::new(beginning, point(server.now)));
+    }
+
+    fn rows(&mut self, table: usize, _: f64) -> u32 {
+        self.it().batch_rows(table)
+    }
+
+    fn admit(&mut self, table: usize, rows: u32, cargo: Cargo, now: f64) -> Word {
+        let cargo = match cargo {
+            Cargo::Bulk => admission::Cargo::Bulk,
+            Cargo::Apart => admission::Cargo::Apart,
+            Cargo::Ping => admission::Cargo::Question,
+        };
+        match self.it().admit(table, rows, cargo, point(now)) {
+            Admission::Go(permit) => {
+                self.permits.insert(permit.id, permit);
+                Word::Go {
+                    user: usize::from(permit.identity),
+                    server: self.token(permit.server),
+                    tag: permit.id,
+                }
+            }
+            Admission::Wait(until, _) => {
+                Word::Wait(until.map_or(f64::INFINITY, |t| t.since_origin().as_secs_f64()))
+            }
+        }
+    }
+
+    fn landed(&mut self, answer: &Answer, now: f64) {
+        let Some(permit) = self.permits.remove(&answer.tag) else { return };
+        let outcome = match (answer.end, limit_of(answer.end)) {
+            (_, Some((limit, wait))) => Outcome::Throttled {
+                kind: match limit {
+                    Limit::Time => Throttle::Time,
+                    Limit::Requests => Throttle::Requests,
+                    Limit::Concurrency => Throttle::Concurrency,
+                },
+                retry_after: Some(Duration::from_secs_f64(wait)),
+            },
+            (End::Refused, _) => Outcome::Refused,
+            (End::Passing, _) => Outcome::Passing,
+            (End::TimedOut, _) => Outcome::TimedOut,
+            _ => Outcome::Done,
+        };
+        let landing = Landing {
+            outcome,
+            time_remaining_secs: answer.time_left,
+            requests_remaining: answer.requests_left,
+            server: self.number(answer.server),
+        };
+        self.it().landed(permit, landing, point(now));
+    }
+
+    fn settled(&mut self, table: usize, good: u64, bad: u64) {
+        self.it().settled(table, good, bad);
+    }
+
+    fn save(&mut self, table: usize, rows: u32) -> Save {
+        match self.it().rescue(table, rows) {
+            Rescue::Apart => Save::Apart,
+            Rescue::Split(parts) => Save::Split(parts),
+        }
+    }
+
+    fn left(&mut self, table: usize, rows: Option<u64>) {
+        self.it().left(table, rows);
+    }
+
+    fn wants(&mut self, table: usize, wants: bool) {
+        self.it().wants(table, wants);
+    }
+
+    fn search(&mut self, now: f64) -> Option<usize> {
+        self.it().search(point(now)).map(usize::from)
+    }
+
+    fn found(&mut self, server: Option<u32>, now: f64) {
+        let server = self.number(server);
+        self.it().found(server, point(now));
+    }
+
+    fn state(&mut self, now: f64) -> String {
+        let v = self.it().view(point(now));
+        format!("{v:?}")
+    }
+}

@@ -1,0 +1,177 @@
+//! Pure: whose turn it is, which lane takes a request, and how many there may be at once.
+
+use crate::record::throttle::Throttle;
+use crate::tuning::admission::{Admission, Why};
+use crate::tuning::governor::{Governor, index, point};
+use crate::tuning::lane::Refusal;
+use crate::tuning::view::Bound;
+
+impl Governor {
+    pub(super) fn has_turn(&self, table: usize, predicted: f64) -> bool {
+        let state = &self.tables[table];
+        let weight = self.orders.tables[table].weight.max(1e-3);
+        let lead = 2.0 * predicted / weight;
+        self.tables.iter().enumerate().all(|(other, o)| {
+            let wanted = &self.orders.tables[other];
+            other == table
+                || !o.wants
+                || wanted.paused
+                || o.in_flight >= wanted.parallel.max
+                || state.clock <= o.clock + lead
+        })
+    }
+
+    /// The lane with most to spend that takes a request of `predicted` seconds.
+    pub(super) fn pick(
+        &mut self,
+        now: f64,
+        predicted: f64,
+        deviation: f64,
+    ) -> Result<usize, Admission> {
+        let share = self.orders.max_share;
+        let mut order: Vec<(f64, usize)> = Vec::with_capacity(self.lanes.len());
+        let mut barred = None;
+        let mut usable = false;
+        for place in 0..self.lanes.len() {
+            let lane = &self.lanes[place];
+            if !self.usable(lane) {
+                let wanted = &self.orders.identities[lane.identity];
+                if wanted.entitlement_used_up && !wanted.paused {
+                    barred = Some(lane.identity);
+                }
+                continue;
+            }
+            usable = true;
+            let score = if self.sprint {
+                -(lane.flights.len() as f64 + 1.0) / lane.parallel.max(1.0)
+                    - lane.spent.sum_at(now) / lane.limit()
+            } else {
+                // Seconds of its budget saved up; full ones by what their window holds.
+                lane.tokens / lane.rate(share).max(1e-6) - lane.spent.sum_at(now) / lane.limit()
+            };
+            order.push((score, place));
+        }
+        if !usable {
+            let why = barred
+                .map_or(Why::Paused, |identity| Why::Entitlement { identity: index(identity) });
+            return Err(Admission::Wait(None, why));
+        }
+        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let mut first: Option<(Refusal, f64, usize)> = None;
+        let gap = 1.2 * self.latency + 0.01;
+        for (_, place) in order {
+            match self.lanes[place].allows(now, predicted, share, self.sprint, deviation, gap) {
+                Ok(()) => return Ok(place),
+                Err((refusal, until)) => {
+                    if first.is_none_or(|(_, least, _)| until < least) {
+                        first = Some((refusal, until, place));
+                    }
+                }
+            }
+        }
+        Err(self.refused(first, now))
+    }
+
+    pub(super) fn refused(&mut self, first: Option<(Refusal, f64, usize)>, now: f64) -> Admission {
+        let Some((refusal, until, place)) = first else {
+            return Admission::Wait(None, Why::Paused);
+        };
+        let lane = &mut self.lanes[place];
+        let identity = index(lane.identity);
+        let why = match refusal {
+            Refusal::Closed => Why::Throttled {
+                identity,
+                kind: lane.closed_by.unwrap_or(Throttle::Other),
+                until: point(lane.closed_until),
+            },
+            Refusal::Parallel => Why::Concurrency { identity, limit: lane.parallel as u32 },
+            Refusal::Time => Why::Window {
+                identity,
+                kind: Throttle::Time,
+                used: lane.spent.sum(now),
+                limit: lane.time.value,
+            },
+            Refusal::Requests => Why::Window {
+                identity,
+                kind: Throttle::Requests,
+                used: lane.sent.sum(now),
+                limit: lane.requests.value,
+            },
+        };
+        // Not at once again, and not so late that a changed limit goes unnoticed.
+        let until = until.is_finite().then(|| point(until.clamp(now + 0.002, now + 5.0)));
+        Admission::Wait(until, why)
+    }
+
+    pub(super) fn capped(&mut self, now: f64) -> Admission {
+        let why = match self.bound(now) {
+            Bound::Ramp => Why::Learning,
+            Bound::Knee => Why::Knee,
+            Bound::Limit => {
+                let lane = &self.lanes[0];
+                Why::Concurrency { identity: index(lane.identity), limit: lane.parallel as u32 }
+            }
+            Bound::Budget | Bound::Operator => {
+                let usable = (0..self.lanes.len()).find(|p| self.usable(&self.lanes[*p]));
+                let lane = &mut self.lanes[usable.unwrap_or(0)];
+                Why::Window {
+                    identity: index(lane.identity),
+                    kind: Throttle::Time,
+                    used: lane.spent.sum(now),
+                    limit: lane.time.value,
+                }
+            }
+        };
+        Admission::Wait(None, why)
+    }
+
+    /// What bounds the requests at once.
+    pub(super) fn bound(&self, now: f64) -> Bound {
+        let ceiling = self.ceiling(now);
+        if self.parallel.is_ramping() {
+            Bound::Ramp
+        } else if self.parallel.target < 0.95 * ceiling {
+            Bound::Knee
+        } else if ceiling >= self.limit_of_requests_at_once(now) - 0.5 {
+            Bound::Limit
+        } else if self.orders.max_share < 1.0 {
+            Bound::Operator
+        } else {
+            Bound::Budget
+        }
+    }
+
+    pub(super) fn limit_of_requests_at_once(&self, now: f64) -> f64 {
+        let open = self.lanes.iter().filter(|l| self.usable(l) && l.closed_until <= now);
+        open.map(|l| l.parallel.floor()).sum::<f64>().max(1.0)
+    }
+
+    /// Requests at once that the lanes' budgets can feed.
+    pub(super) fn ceiling(&self, now: f64) -> f64 {
+        if self.sprint {
+            return self.sprint_ceiling.min(self.limit_of_requests_at_once(now));
+        }
+        let share = self.orders.max_share;
+        let mut rate = 0.0;
+        let mut most = 0.0;
+        for lane in self.lanes.iter().filter(|l| self.usable(l)) {
+            rate += lane.rate(share);
+            most += lane.parallel.floor();
+        }
+        let typical = self.typical_secs();
+        (1.25 * rate * (1.0 + self.latency / typical) + 2.0).min(most.max(1.0))
+    }
+
+    /// The cap at this moment: closed lanes lower it, and not the target.
+    pub(super) fn cap(&self, now: f64) -> f64 {
+        let mut open = 0.0;
+        let mut all = 0.0;
+        for lane in self.lanes.iter().filter(|l| self.usable(l)) {
+            all += 1.0;
+            open += f64::from(u8::from(lane.closed_until <= now));
+        }
+        let ceiling = self.ceiling(now);
+        let part = if all > 0.0 { open / all } else { 1.0 };
+        self.parallel.cap((ceiling * part).max(1.0))
+    }
+}

@@ -1,0 +1,167 @@
+//! Pure: what a handful of empty requests tells at the start: how many web servers answer, whether
+//! they count apart, how far away they are.
+//!
+//! Source: `adaptive-control.md` §4.2.
+
+use crate::tuning::view::Scope;
+
+/// Most pings of one discovery.
+const PINGS_MAX: usize = 48;
+/// Pings after which a service without any signal is left alone.
+const PINGS_BLIND: usize = 8;
+/// Pings under way at once.
+pub const PINGS_AT_ONCE: usize = 16;
+
+/// What one ping brought back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ping {
+    /// Web server that answered, numbered by the caller in the order of appearance.
+    pub server: Option<u32>,
+    /// Requests left by the headers.
+    pub requests_remaining: Option<f64>,
+    /// Round trip, seconds.
+    pub round_trip_secs: f64,
+}
+
+/// What was found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Found {
+    /// Where the service counts; unknown when counters stood still or nothing tells.
+    pub scope: Scope,
+    /// Servers that can be told apart.
+    pub servers: u32,
+    /// Least round trip, seconds.
+    pub latency_secs: f64,
+    /// Whether answers carry counters.
+    pub headers: bool,
+}
+
+/// A discovery under way: pings through one identity, without cookies.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    pings: Vec<Ping>,
+    servers: u32,
+    since_new: usize,
+    failed: usize,
+}
+
+impl Discovery {
+    /// Whether another ping would tell more.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        let made = self.pings.len() + self.failed;
+        if made >= PINGS_MAX || self.failed >= PINGS_BLIND {
+            return false;
+        }
+        if self.servers == 0 {
+            return made < PINGS_BLIND;
+        }
+        self.since_new < 6 * self.servers as usize + 6
+    }
+
+    /// One ping is back.
+    pub fn note(&mut self, ping: Ping) {
+        match ping.server {
+            Some(server) if server >= self.servers => {
+                self.servers = server + 1;
+                self.since_new = 0;
+            }
+            _ => self.since_new += 1,
+        }
+        self.pings.push(ping);
+    }
+
+    /// One ping did not come back.
+    pub fn failed(&mut self) {
+        self.failed += 1;
+    }
+
+    /// The verdict.
+    #[must_use]
+    pub fn found(&self) -> Found {
+        let counts: Vec<f64> = self.pings.iter().filter_map(|p| p.requests_remaining).collect();
+        let low = counts.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = counts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let pings = counts.len() as f64;
+        let servers = self.servers;
+        let scope = if servers == 1 {
+            // One server counts as one counter, whatever it counts by.
+            Scope::Identity
+        } else if servers == 0 || counts.len() < 6 {
+            Scope::Unknown
+        } else {
+            let reach = pings / (high - low + 1.0);
+            if reach < f64::from(servers).sqrt().min(1.6) {
+                Scope::Identity
+            } else if reach > 2.0 * f64::from(servers) {
+                Scope::Unknown // counters that stand still are stale
+            } else {
+                Scope::Server
+            }
+        };
+        let latency = self.pings.iter().map(|p| p.round_trip_secs).fold(f64::INFINITY, f64::min);
+        Found {
+            scope,
+            servers,
+            latency_secs: if latency.is_finite() { latency } else { 0.0 },
+            headers: !counts.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discover(servers: u32, counter: impl Fn(usize, u32) -> Option<f64>) -> Found {
+        let mut discovery = Discovery::default();
+        let mut turn = 0;
+        while discovery.wants_more() {
+            let server = (turn as u32 * 7 + 3) % servers.max(1);
+            // Numbered in the order of appearance.
+            let number = (0..turn as u32).map(|t| (t * 7 + 3) % servers.max(1)).fold(
+                Vec::new(),
+                |mut seen: Vec<u32>, s| {
+                    if !seen.contains(&s) {
+                        seen.push(s);
+                    }
+                    seen
+                },
+            );
+            let known = number.iter().position(|s| *s == server).unwrap_or(number.len());
+            discovery.note(Ping {
+                server: (servers > 0).then_some(known as u32),
+                requests_remaining: counter(turn, server),
+                round_trip_secs: 0.03,
+            });
+            turn += 1;
+            assert!(turn <= 48);
+        }
+        discovery.found()
+    }
+
+    #[test]
+    fn counters_that_fall_with_every_ping_are_one() {
+        let found = discover(8, |turn, _| Some(6000.0 - turn as f64));
+        assert_eq!((found.scope, found.servers), (Scope::Identity, 8));
+    }
+
+    #[test]
+    fn counters_that_fall_by_server_are_many() {
+        let found = discover(4, |turn, _| Some(6000.0 - (turn / 4) as f64));
+        assert_eq!((found.scope, found.servers), (Scope::Server, 4));
+    }
+
+    #[test]
+    fn counters_that_stand_still_prove_nothing() {
+        let found = discover(4, |_, _| Some(6000.0));
+        assert_eq!(found.scope, Scope::Unknown);
+    }
+
+    #[test]
+    fn a_service_without_signals_is_not_pinged_for_long() {
+        let found = discover(0, |_, _| None);
+        assert_eq!((found.scope, found.servers, found.headers), (Scope::Unknown, 0, false));
+        assert!(found.latency_secs > 0.0);
+    }
+}

@@ -1,0 +1,381 @@
+//! Pure: one counter of the service, that is an identity, or an identity on one web server where
+//! these count apart: what was spent on it, what it is believed to allow, and when it is closed.
+
+use crate::record::throttle::Throttle;
+use crate::tuning::window::{WINDOW_SECS, Window};
+
+/// Execution seconds a window and counter, until something better is known.
+///
+/// Source: `adaptive-control.md` §2.1.
+pub(super) const TIME_LIMIT_SECS: f64 = 1200.0;
+/// Requests a window and counter, until something better is known. Source: the same.
+pub(super) const REQUESTS_LIMIT: f64 = 6000.0;
+/// Requests at once; two less than documented, for what else the program asks. Source: the same.
+pub(super) const PARALLEL_LIMIT: f64 = 50.0;
+/// Longest time a lane stays closed, seconds. Source: `adaptive-control.md` §4.5.
+const CLOSED_SECS_MAX: f64 = 320.0;
+/// Wait after a throttle that names no time. Source: `dataverse-web-api.md` §1.2.
+const RETRY_AFTER_ABSENT_SECS: f64 = 30.0;
+/// Added to each wait, so that clocks and cut fractions cannot bring a request in too early.
+const GUARD_SECS: f64 = 0.25;
+/// Throttles closer together than this are one event, seconds.
+const EVENT_SECS: f64 = 20.0;
+
+/// By how much a canary tries more than believed.
+pub(super) const CANARY: f64 = 1.25;
+
+/// One lane's attempt at a higher limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Canary {
+    pub(super) until: f64,
+    /// Since when as much is spent as it wants to prove.
+    pub(super) held_since: Option<f64>,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    pub(super) id: u64,
+    pub(super) sent: f64,
+    pub(super) predicted: f64,
+}
+
+/// Seconds between two marks of what was said.
+const MARK_SECS: f64 = 6.0;
+
+/// A limit that is believed, and corrected by what answers say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) value: f64,
+    /// Largest remainder ever heard: the limit is at least that.
+    largest: f64,
+    heard: u32,
+    /// Answers in a row that said less than believed.
+    less: u32,
+    /// How fast it falls, a second, and when it was heard last.
+    pub(super) falls: f64,
+    pub(super) heard_at: f64,
+    /// What was said a while ago: the slope is taken over more than the noise of a moment.
+    marks: [(f64, f64); 2],
+}
+
+impl Limit {
+    pub(super) fn new(value: f64) -> Self {
+        Self {
+            value,
+            largest: 0.0,
+            heard: 0,
+            less: 0,
+            falls: 0.0,
+            heard_at: 0.0,
+            marks: [(0.0, value); 2],
+        }
+    }
+
+    /// What is believed at `now`: a limit that somebody else eats up goes on falling between
+    /// answers.
+    pub(super) fn at(&self, now: f64) -> f64 {
+        let age = (now - self.heard_at).clamp(0.0, 20.0);
+        (self.value - self.falls * age).max(0.25 * self.value)
+    }
+
+    /// An answer said that `remaining` was left when `used` was booked here.
+    fn hear(&mut self, used: f64, remaining: f64, now: f64) {
+        self.largest = self.largest.max(remaining);
+        self.heard = self.heard.saturating_add(1);
+        // Nothing left says no more than that the limit lies below.
+        let said = if remaining < 0.5 { 0.985 * used } else { used + remaining };
+        // Less, again and again, is somebody else at work: follow at once.
+        self.less = if said < 0.998 * self.value { self.less + 1 } else { 0 };
+        let alpha = match (self.heard, self.less) {
+            (_, 3..) => 0.8,
+            (..=5, _) => 0.5,
+            _ => 0.2,
+        };
+        if now - self.marks[1].0 > MARK_SECS {
+            self.marks = [self.marks[1], (now, said)];
+        }
+        let (since, before) = self.marks[0];
+        let passed = now - since;
+        self.falls = if since > 0.0 && passed < 8.0 * MARK_SECS {
+            ((before - said) / passed.max(1.0)).clamp(0.0, self.value / WINDOW_SECS)
+        } else {
+            0.0
+        };
+        self.heard_at = now;
+        // Counters may be stale: a sum is believed only as far as something proves it.
+        let most = self.value.max(self.largest);
+        self.value = (self.value + alpha * (said - self.value)).clamp(1.0, most);
+    }
+}
+
+/// One counter.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) identity: usize,
+    pub(super) server: Option<u32>,
+    pub(super) spent: Window,
+    pub(super) sent: Window,
+    pub(super) time: Limit,
+    pub(super) requests: Limit,
+    pub(super) parallel: f64,
+    pub(super) tokens: f64,
+    request_tokens: f64,
+    refilled: f64,
+    pub(super) flights: Vec<Flight>,
+    pub(super) closed_until: f64,
+    pub(super) closed_by: Option<Throttle>,
+    last_sent: f64,
+    last_throttle: f64,
+    pub(super) throttles: u32,
+    /// Tries a higher limit than believed.
+    pub(super) canary: Option<Canary>,
+    /// Counters it stands for when servers cannot be told apart.
+    pub(super) counters: f64,
+    /// Fading mean of the requests used, as headers said.
+    pub(super) said: Option<f64>,
+    pub(super) created: f64,
+    /// Requests used, as the last headers said.
+    pub(super) requests_said: Option<f64>,
+}
+
+/// Why a lane takes no request now.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Refusal {
+    Closed,
+    Parallel,
+    Time,
+    Requests,
+}
+
+impl Lane {
+    pub(super) fn new(identity: usize, server: Option<u32>, now: f64) -> Self {
+        Self {
+            identity,
+            server,
+            spent: Window::default(),
+            sent: Window::default(),
+            time: Limit::new(TIME_LIMIT_SECS),
+            requests: Limit::new(REQUESTS_LIMIT),
+            parallel: PARALLEL_LIMIT,
+            tokens: 0.0,
+            request_tokens: 60.0,
+            refilled: now,
+            flights: Vec::new(),
+            closed_until: 0.0,
+            closed_by: None,
+            last_sent: f64::NEG_INFINITY,
+            last_throttle: f64::NEG_INFINITY,
+            throttles: 0,
+            canary: None,
+            counters: 1.0,
+            said: None,
+            created: now,
+            requests_said: None,
+        }
+    }
+
+    /// Execution seconds a second that it gives.
+    pub(super) fn rate(&self, share: f64) -> f64 {
+        self.limit() * (1.0 - 0.015) * share / WINDOW_SECS
+    }
+
+    /// The limit it works with.
+    pub(super) fn limit(&self) -> f64 {
+        let tried = if self.canary.is_some() { CANARY } else { 1.0 };
+        let blind = if self.counters > 1.0 {
+            // Chance does not spread requests evenly over the servers.
+            self.counters * (1.0 - 0.06 - 0.01 * f64::from(self.throttles.min(20)))
+        } else {
+            1.0
+        };
+        self.time.value * tried * blind
+    }
+    fn requests_limit(&self) -> f64 {
+        self.requests.value * if self.counters > 1.0 { 0.94 * self.counters } else { 1.0 }
+    }
+
+    /// Brings the tokens to `now`.
+    pub(super) fn refill(&mut self, now: f64, typical_secs: f64, share: f64) {
+        let passed = (now - self.refilled).max(0.0);
+        self.refilled = now;
+        let most = (4.0 * typical_secs).max(30.0);
+        self.tokens = (self.tokens + passed * self.rate(share)).min(most);
+        let request_rate = 0.98 * self.requests_limit() * share / WINDOW_SECS;
+        self.request_tokens = (self.request_tokens + passed * request_rate).min(60.0);
+    }
+
+    /// Seconds by which requests under way run over what was charged for them.
+    fn overdue(&self, now: f64) -> f64 {
+        self.flights.iter().map(|f| (now - f.sent - 0.8 * f.predicted).max(0.0)).sum()
+    }
+
+    /// Whether a request of `predicted` seconds may go now; else why not, and when to ask again.
+    /// `free` leaves out the tokens: what the window still gives may be spent at once.
+    pub(super) fn allows(
+        &mut self,
+        now: f64,
+        predicted: f64,
+        share: f64,
+        free: bool,
+        deviation: f64,
+        gap: f64,
+    ) -> Result<(), (Refusal, f64)> {
+        if self.closed_until > now {
+            return Err((Refusal::Closed, self.closed_until));
+        }
+        if self.flights.len() as f64 >= self.parallel.floor().max(1.0) {
+            return Err((Refusal::Parallel, f64::INFINITY));
+        }
+        if !free && self.request_tokens < 1.0 {
+            let rate = (0.98 * self.requests_limit() * share / WINDOW_SECS).max(1e-6);
+            return Err((Refusal::Requests, now + (1.0 - self.request_tokens) / rate));
+        }
+        let most = 0.985 * self.requests_limit() * share;
+        if self.sent.sum(now) + 1.0 > most && !self.flights.is_empty() {
+            return Err((Refusal::Requests, self.sent.falls_to(most - 1.0)));
+        }
+        let overdue = self.overdue(now);
+        if !free && self.tokens <= overdue {
+            let at = now + (overdue - self.tokens) / self.rate(share).max(1e-6);
+            return Err((Refusal::Time, at));
+        }
+        let limit = self.limit() * share * (self.time.at(now) / self.time.value);
+        let spent = self.spent.sum(now);
+        // Near the limit one by one: a refusal is heard before the next one goes.
+        let gap = gap.min(0.2 * predicted);
+        if (spent > 0.97 * limit || self.time.falls > 0.2) && now < self.last_sent + gap {
+            return Err((Refusal::Time, self.last_sent + gap));
+        }
+        let empty = self.flights.is_empty();
+        let busy: f64 = self.flights.iter().map(|f| f.predicted).sum();
+        // Requests under way differ from what was charged for them, long ones by more.
+        let squares: f64 = self.flights.iter().map(|f| f.predicted * f.predicted).sum();
+        let doubt = deviation * (squares + predicted * predicted).sqrt();
+        let most = limit * (1.0 - 0.006) - 0.5 * doubt;
+        let need = busy + overdue + predicted;
+        if !(empty && spent == 0.0) && self.spent.sum_at(now + predicted) + need > most {
+            let at = self.spent.falls_to(most - need) - predicted;
+            return Err((Refusal::Time, at));
+        }
+        // The longest one under way may be booked over there already.
+        let longest = self
+            .flights
+            .iter()
+            .map(|f| (1.05 * (now - f.sent)).max(1.2 * f.predicted))
+            .fold(0.0, f64::max);
+        // What somebody else may spend until the next answer.
+        let most = 0.997 * limit - 4.0 * self.time.falls;
+        if (!empty || spent > 0.5 * limit) && spent + longest > most {
+            return Err((Refusal::Time, self.spent.falls_to(most - longest)));
+        }
+        Ok(())
+    }
+
+    /// Takes a request.
+    pub(super) fn send(&mut self, id: u64, now: f64, predicted: f64) {
+        self.tokens -= predicted;
+        self.request_tokens -= 1.0;
+        self.last_sent = now;
+        self.sent.add(now, 1.0);
+        self.flights.push(Flight { id, sent: now, predicted });
+    }
+
+    /// Takes a request back from those under way; `actual` execution seconds are booked.
+    pub(super) fn land(&mut self, id: u64, now: f64, actual: f64) {
+        let Some(place) = self.flights.iter().position(|f| f.id == id) else { return };
+        let flight = self.flights.swap_remove(place);
+        self.tokens += flight.predicted - actual;
+        if actual > 0.0 {
+            self.spent.add(now, actual);
+        }
+    }
+
+    /// Execution seconds the window still gives, requests under way counted.
+    pub(super) fn credit(&mut self, now: f64, share: f64) -> f64 {
+        if self.closed_until > now {
+            return 0.0;
+        }
+        let busy: f64 = self.flights.iter().map(|f| f.predicted).sum();
+        (0.99 * self.limit() * share - self.spent.sum(now) - busy).max(0.0)
+    }
+
+    /// Requests the window still gives.
+    pub(super) fn requests_room(&mut self, now: f64, share: f64) -> f64 {
+        (0.98 * self.requests_limit() * share - self.sent.sum(now)).max(0.0)
+    }
+
+    /// Where requests are shorter than this, their number is what runs out first.
+    pub(super) fn secs_a_request(&self) -> f64 {
+        self.limit() / self.requests_limit().max(1.0)
+    }
+
+    /// What an answer said is left.
+    pub(super) fn hear(&mut self, now: f64, time: Option<f64>, requests: Option<f64>) {
+        if let Some(remaining) = time {
+            let used = self.spent.sum(now) / self.counters;
+            self.time.hear(used, remaining, now);
+        }
+        if let Some(remaining) = requests {
+            let used = self.sent.sum(now) / self.counters;
+            self.requests.hear(used, remaining, now);
+            let said = (self.requests.largest.max(self.requests.value) - remaining).max(0.0);
+            let mean = self.said.map_or(said, |mean| mean + 0.05 * (said - mean));
+            self.said = Some(mean);
+            self.requests_said = Some(said);
+        }
+    }
+
+    /// A 429. True when it is a new event and not the echo of one.
+    pub(super) fn throttled(&mut self, kind: Throttle, retry_after: Option<f64>, now: f64) -> bool {
+        let fresh = now - self.last_throttle > EVENT_SECS;
+        if kind == Throttle::Concurrency {
+            // Its wait is not meant for the other requests: a pause of a moment is enough.
+            if fresh || now - self.last_throttle > 1.0 {
+                self.parallel = (0.95 * self.flights.len() as f64).max(4.0).min(self.parallel);
+                self.last_throttle = now;
+                self.throttles += 1;
+            }
+            self.close(now + 1.0, kind);
+            return fresh;
+        }
+        let wait = retry_after.unwrap_or(RETRY_AFTER_ABSENT_SECS).clamp(0.0, CLOSED_SECS_MAX);
+        self.close(now + wait + GUARD_SECS, kind);
+        self.tokens = self.tokens.min(0.0);
+        if !fresh {
+            return false;
+        }
+        self.last_throttle = now;
+        self.throttles += 1;
+        match kind {
+            Throttle::Time => {
+                // Never by more than half: somebody else, or an earlier run, may have spent it.
+                let floor = 0.5 * self.time.value;
+                let spent = self.spent.sum(now);
+                if self.canary.take().is_none() {
+                    let met = 0.98 * spent / self.counters;
+                    self.time.value = met.min(0.995 * self.time.value).max(floor);
+                }
+            }
+            Throttle::Requests => {
+                let floor = 0.5 * self.requests.value;
+                let sent = self.sent.sum(now);
+                self.requests.value = (0.97 * sent).min(0.995 * self.requests.value).max(floor);
+            }
+            Throttle::Concurrency | Throttle::Other => {}
+        }
+        true
+    }
+
+    fn close(&mut self, until: f64, by: Throttle) {
+        if until > self.closed_until {
+            self.closed_until = until;
+            self.closed_by = Some(by);
+        }
+    }
+
+    /// Seconds since the last throttle, or since the lane exists.
+    pub(super) fn quiet_secs(&self, now: f64) -> f64 {
+        now - self.last_throttle.max(self.created)
+    }
+}
