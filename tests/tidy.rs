@@ -197,7 +197,7 @@ fn each_library_has_one_home() {
     let homes: [(&str, &[&str]); 6] = [
         ("reqwest::", &["src/client/"]),
         ("rayon::", &["src/runtime/compute.rs"]),
-        ("governor::", &["src/tuning/ceiling.rs"]),
+        ("use governor::", &["src/tuning/ceiling.rs"]),
         ("prometheus::", &["src/telemetry/metrics.rs"]),
         ("anyhow::", &["src/cli/", "src/main.rs"]),
         ("indicatif::", &["src/telemetry/progress.rs"]),

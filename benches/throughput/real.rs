@@ -84,6 +84,7 @@ impl Decider for Real {
         let _ = Headers::Fresh;
         let beginning = Beginning {
             atomic: vec![true; self.orders.tables.len()],
+            start_rows: Vec::new(),
             orders: self.orders.clone(),
             found: discovery.found(),
         };
@@ -156,7 +157,7 @@ impl Decider for Real {
     }
 
     fn wants(&mut self, table: usize, wants: bool) {
-        self.it().wants(table, wants);
+        let _changed = self.it().wants(table, wants);
     }
 
     fn search(&mut self, now: f64) -> Option<usize> {

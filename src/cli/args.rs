@@ -152,6 +152,16 @@ pub struct LoadArgs {
     /// Also write the summary as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+    /// How many times as fast as the clock the service's time runs: the `speed` of a simulator
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed, hide_short_help = true)]
+    pub service_speed: f64,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.01..=10_000.0).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.01 to 10000".to_owned()),
+    }
 }
 
 /// `dvbulk check`.

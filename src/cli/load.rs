@@ -3,18 +3,19 @@
 use crate::cli::args::LoadArgs;
 use crate::cli::connect::{self, NotConnected};
 use crate::cli::exit;
-use crate::config::job::{Job, SinkFormat};
+use crate::config::job::{Bounds, Job, SinkFormat};
 use crate::control::server::{ControlServer, Controlled, ListenRefused};
 use crate::control::status::RunFacts;
 use crate::control::steering::{Steering, Wish};
 use crate::pipeline::ledger::fingerprint::{Belongs, LoadBelongs};
 use crate::pipeline::ledger::recover::LoadRecovery;
 use crate::pipeline::ledger::{Ledger, LedgerOptions, OpenRefused};
+use crate::pipeline::run::discover::discover;
 use crate::pipeline::run::leftover;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::{RunSettings, Shared};
 use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
-use crate::pipeline::send::identity::{IdentityPool, MemberSettings};
+use crate::pipeline::send::pace::Pace;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
 use crate::record::outcome::RowState;
 use crate::record::projection::ProjectionQueue;
@@ -23,6 +24,9 @@ use crate::runtime::clock;
 use crate::runtime::signals::{Came, Signals};
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::progress::{self, Display};
+use crate::tuning::governor::{Beginning, Governor};
+use crate::tuning::orders::{IdentityOrders, Orders, Range, TableOrders};
+use crate::units::MonoTime;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,7 +110,7 @@ pub(super) async fn load(
     for plan in &plans {
         tracing::info!(
             load = %plan.spec.name, table = %plan.target.logical_name, message = plan.message.word(),
-            class = ?plan.class, batch = plan.shape.batch_rows, parallel = plan.shape.parallel,
+            class = ?plan.class,
             "planned"
         );
     }
@@ -163,15 +167,17 @@ pub(super) async fn load(
     if let Some(address) = server.address {
         say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
     }
-    let members: Vec<MemberSettings> = connected
-        .identities
-        .iter()
-        .zip(&job.identities)
-        .map(|(who, identity)| MemberSettings {
-            hint: who.dop_hint,
-            requests_per_second: identity.requests_per_second,
-        })
-        .collect();
+    let timeout = job.environment.request_timeout;
+    let speed = args.service_speed;
+    let (found, servers) = discover(&connected.transport, timeout, speed).await;
+    let beginning = Beginning {
+        atomic: plans.iter().map(|p| p.message.is_atomic(p.target.kind)).collect(),
+        start_rows: job.tables.iter().map(|t| t.batch.start).collect(),
+        orders: orders(job),
+        found,
+    };
+    let there = MonoTime::from_origin(clock::now().since_origin().mul_f64(speed));
+    let pace = Pace::new(Governor::new(beginning, there), servers, speed);
     let shared = Arc::new(Shared::new(
         Arc::clone(&connected.transport),
         ledger.clone(),
@@ -182,7 +188,7 @@ pub(super) async fn load(
         settings(job, args),
         aliases,
         job.environment.url.clone(),
-        IdentityPool::new(&members),
+        pace,
         recovery.next_batch,
     ));
     let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;
@@ -216,6 +222,33 @@ pub(super) async fn load(
         signal,
         organization,
     })
+}
+
+/// What the job file wants of the governor.
+fn orders(job: &Job) -> Orders {
+    let range = |bounds: Bounds| Range { min: bounds.min.max(1), max: bounds.max.max(1) };
+    Orders {
+        tables: job
+            .tables
+            .iter()
+            .map(|t| TableOrders {
+                batch: range(t.batch),
+                parallel: range(t.parallel),
+                weight: 1.0,
+                paused: false,
+            })
+            .collect(),
+        identities: job
+            .identities
+            .iter()
+            .map(|i| IdentityOrders {
+                paused: false,
+                requests_per_second: i.requests_per_second,
+                entitlement_used_up: false,
+            })
+            .collect(),
+        max_share: 1.0,
+    }
 }
 
 /// Writes down what an ended run left, and takes away what an earlier one had left.

@@ -41,6 +41,8 @@ pub(super) struct Sent {
 pub struct Beginning {
     /// For every load whether one bad row refuses a request.
     pub atomic: Vec<bool>,
+    /// Rows of the first requests of each load, where the job names them.
+    pub start_rows: Vec<Option<u32>>,
     /// What is wanted.
     pub orders: Orders,
     /// What discovery found.
@@ -109,12 +111,19 @@ impl Governor {
     /// A governor that knows nothing but what discovery found.
     #[must_use]
     pub fn new(beginning: Beginning, now: MonoTime) -> Self {
-        let Beginning { atomic, orders, found } = beginning;
+        let Beginning { atomic, start_rows, orders, found } = beginning;
         let now = secs(now);
         let identities = orders.identities.len();
         let (lanes, scope) = Self::lanes(&found, identities, now);
         let start = (lanes.len() as f64).clamp(4.0, 16.0);
-        let tables = atomic.iter().map(|atomic| TableState::new(*atomic)).collect::<Vec<_>>();
+        let mut tables = atomic.iter().map(|atomic| TableState::new(*atomic)).collect::<Vec<_>>();
+        for (place, table) in tables.iter_mut().enumerate() {
+            let range = orders.tables.get(place).map_or((1, 1000), |o| (o.batch.min, o.batch.max));
+            if let Some(Some(rows)) = start_rows.get(place) {
+                table.rows = f64::from(*rows);
+            }
+            table.rows = table.rows.clamp(f64::from(range.0.max(1)), f64::from(range.1.max(1)));
+        }
         let ceilings =
             orders.identities.iter().map(|i| i.requests_per_second.map(Ceiling::new)).collect();
         let slopes = Slopes::new(tables.len());
@@ -199,13 +208,14 @@ impl Governor {
         self.tables[table].left = rows.map(|r| r as f64);
     }
 
-    /// Whether a load has something to send: those that have share by weight.
-    pub fn wants(&mut self, table: usize, wants: bool) {
+    /// Whether a load has something to send: those that have share by weight. True when that
+    /// changed, and others may have their turn.
+    pub fn wants(&mut self, table: usize, wants: bool) -> bool {
         let state = &mut self.tables[table];
         if wants && !state.wants {
             state.clock = state.clock.max(self.clock);
         }
-        state.wants = wants;
+        std::mem::replace(&mut state.wants, wants) != wants
     }
 
     pub(super) fn rows_range(&self, table: usize) -> (f64, f64) {
@@ -395,6 +405,39 @@ impl Governor {
             self.note_counter(usize::from(permit.identity), landing.server, lane, now);
         }
         lane
+    }
+
+    /// A request that was admitted did not leave.
+    pub fn cancel(&mut self, permit: Permit, at: MonoTime) {
+        let now = secs(at);
+        self.advance(now);
+        let Some(place) = self.sent.iter().position(|s| s.id == permit.id) else { return };
+        let sent = self.sent.swap_remove(place);
+        self.rows_in_flight = (self.rows_in_flight - sent.rows).max(0.0);
+        self.lanes[sent.lane].land(sent.id, now, 0.0);
+        let state = &mut self.tables[sent.table];
+        state.in_flight = state.in_flight.saturating_sub(1);
+        let weight = self.orders.tables[sent.table].weight.max(1e-3);
+        state.clock -= sent.predicted / weight;
+        if sent.tag > 0 {
+            let ceiling = self.ceiling(now);
+            self.parallel.back(sent.tag, None, now, ceiling, self.slope_parallel);
+        }
+    }
+
+    /// One operation within a request that is back was refused by a limit.
+    pub fn refused_within(
+        &mut self,
+        permit: Permit,
+        kind: Throttle,
+        retry_after: Option<Duration>,
+        at: MonoTime,
+    ) {
+        let identity = usize::from(permit.identity);
+        let mine = |l: &Lane| l.identity == identity && l.server == permit.server;
+        if let Some(lane) = self.lanes.iter().position(mine) {
+            self.throttled(lane, kind, retry_after.map(|d| d.as_secs_f64()), secs(at));
+        }
     }
 
     /// Rows that came to their end: taken, or refused for what is in them.

@@ -330,13 +330,16 @@ impl Lane {
     pub(super) fn throttled(&mut self, kind: Throttle, retry_after: Option<f64>, now: f64) -> bool {
         let fresh = now - self.last_throttle > EVENT_SECS;
         if kind == Throttle::Concurrency {
-            // Its wait is not meant for the other requests: a pause of a moment is enough.
             if fresh || now - self.last_throttle > 1.0 {
-                self.parallel = (0.95 * self.flights.len() as f64).max(4.0).min(self.parallel);
+                let met = 0.95 * self.flights.len() as f64;
+                self.parallel = met.max(1.0).min(self.parallel);
                 self.last_throttle = now;
                 self.throttles += 1;
             }
-            self.close(now + 1.0, kind);
+            // Others say that this wait is not meant for the other requests; it is obeyed all the
+            // same, since it is rare once the limit is known, and who asked for it may count.
+            let wait = retry_after.unwrap_or(1.0).clamp(0.0, CLOSED_SECS_MAX);
+            self.close(now + wait + GUARD_SECS, kind);
             return fresh;
         }
         let wait = retry_after.unwrap_or(RETRY_AFTER_ABSENT_SECS).clamp(0.0, CLOSED_SECS_MAX);
