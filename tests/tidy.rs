@@ -198,7 +198,7 @@ fn each_library_has_one_home() {
         ("reqwest::", &["src/client/"]),
         ("rayon::", &["src/runtime/compute.rs"]),
         ("use governor::", &["src/tuning/ceiling.rs"]),
-        ("prometheus::", &["src/telemetry/metrics.rs"]),
+        ("prometheus::", &["src/telemetry/metrics"]),
         ("anyhow::", &["src/cli/", "src/main.rs"]),
         ("indicatif::", &["src/telemetry/progress.rs"]),
     ];
@@ -256,13 +256,14 @@ fn names_say_what_they_hold() {
 fn metric_names_have_one_home() {
     let mut broken = Vec::new();
     for (file, text) in sources("src") {
-        if file == "src/telemetry/metrics.rs" {
+        let home = ["src/telemetry/metrics/names.rs", "src/telemetry/metrics/tests.rs"];
+        if home.contains(&file.as_str()) {
             continue;
         }
         for (number, line) in shipped(&text).lines().enumerate() {
             if line.contains("\"dvbulk_") {
                 broken.push(format!(
-                    "{file}:{}: metric names stand in telemetry/metrics.rs",
+                    "{file}:{}: metric names stand in telemetry/metrics/names.rs",
                     number + 1
                 ));
             }

@@ -116,13 +116,19 @@ pub(super) async fn load(
     }
 
     let queue = ProjectionQueue::new();
-    let options = LedgerOptions { projections: queue.clone(), ..LedgerOptions::default() };
-    let belongs = belongs(job, connected.organization, &plans);
-    let (ledger, recovery) = Ledger::open(&job.ledger_folder, &belongs, options)?;
     let names: Vec<String> = job.tables.iter().map(|t| t.name.clone()).collect();
     let aliases: Vec<String> = job.identities.iter().map(|i| i.name.clone()).collect();
     let meters = Meters::new(&names, &aliases).map_err(|e| NotBegun::Program(e.to_string()))?;
     let meters = Arc::new(meters);
+    meters.memory_budget.set(i64::try_from(job.memory_budget_bytes).unwrap_or(i64::MAX));
+    meters.ledger_stands_in(&job.ledger_folder);
+    let options = LedgerOptions {
+        projections: queue.clone(),
+        meters: Some(meters.ledger.clone()),
+        ..LedgerOptions::default()
+    };
+    let belongs = belongs(job, connected.organization, &plans);
+    let (ledger, recovery) = Ledger::open(&job.ledger_folder, &belongs, options)?;
     let counted = Arc::clone(&meters);
     let sinks = Sinks::open(
         &job.sink_folder,

@@ -463,6 +463,9 @@ impl<T: Transport> Lane<T> {
             };
             self.shared.pace.address(permit, &mut request);
             work.attempts += 1;
+            if work.attempts > 1 {
+                self.meters().retries.inc();
+            }
             work.first_sent.get_or_insert(now);
             let meters = self.meters();
             meters.in_flight.inc();

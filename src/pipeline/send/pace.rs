@@ -15,6 +15,10 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Added to each wait, so that a clock that runs a little fast, or a late answer, brings no request
+/// into the closed window.
+const GUARD: Duration = Duration::from_millis(50);
+
 /// The shared governor.
 #[derive(Debug)]
 pub struct Pace {
@@ -53,9 +57,10 @@ impl Pace {
         MonoTime::from_origin(at.since_origin().div_f64(self.speed))
     }
 
-    /// A wait the service asked for, in its own time.
+    /// A wait the service asked for, in its own time. A little is added here, where it is the
+    /// wire and the two clocks that count, not the service's speed.
     fn wait_there(&self, wait: Duration) -> Duration {
-        wait.mul_f64(self.speed)
+        (wait + GUARD).mul_f64(self.speed)
     }
 
     /// Asks for leave to send a request of `rows` rows; times in the answer are the process's.
