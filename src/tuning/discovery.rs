@@ -9,8 +9,8 @@ use crate::tuning::view::Scope;
 const PINGS_MAX: usize = 48;
 /// Pings after which a service without any signal is left alone.
 const PINGS_BLIND: usize = 8;
-/// Pings under way at once.
-pub const PINGS_AT_ONCE: usize = 16;
+/// Pings under way at once: few, since somebody else may work with the same identity.
+pub const PINGS_AT_ONCE: usize = 4;
 
 /// What one ping brought back.
 #[derive(Clone, PartialEq, Debug)]

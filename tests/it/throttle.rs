@@ -135,7 +135,7 @@ fn the_requests_at_once_are_limited() {
     let protection = ProtectionSettings {
         requests_max: 0,
         execution_secs_max: 0.0,
-        concurrent_max: 3,
+        concurrent_max: 5,
         dop_hint: 8,
         ..ProtectionSettings::default()
     };

@@ -4,6 +4,7 @@
 use crate::client::attempt::{ApiReply, IdentityId, Transport};
 use crate::client::request;
 use crate::client::response::is_success;
+use crate::pipeline::send::retry::RETRY_AFTER_MAX;
 use crate::pipeline::send::servers::Servers;
 use crate::runtime::clock;
 use crate::tuning::discovery::{Discovery, Found, PINGS_AT_ONCE, Ping};
@@ -25,6 +26,7 @@ pub async fn discover<T: Transport>(
     let began = clock::now();
     while discovery.wants_more() && clock::now().saturating_since(began) < DISCOVERY_MAX {
         let mut pings = JoinSet::new();
+        let mut throttled = None;
         for _ in 0..PINGS_AT_ONCE {
             let transport = Arc::clone(transport);
             pings.spawn(async move {
@@ -39,8 +41,18 @@ pub async fn discover<T: Transport>(
                 Ok((Some(reply), took)) if is_success(reply.status) => {
                     discovery.note(ping(&mut servers, &reply, took.mul_f64(speed)));
                 }
+                Ok((Some(reply), _)) if reply.status == 429 => {
+                    throttled = throttled.max(reply.headers.retry_after);
+                    discovery.failed();
+                }
                 _ => discovery.failed(),
             }
+        }
+        if let Some(wait) = throttled {
+            // Somebody spent this identity's limits: nothing more is asked, and the wait is obeyed.
+            tracing::warn!(secs = wait.as_secs_f64(), "throttled before the first row");
+            tokio::time::sleep(wait.min(RETRY_AFTER_MAX)).await;
+            break;
         }
     }
     let found = discovery.found();
