@@ -3,8 +3,12 @@
 //! randomness are arguments; nothing here waits or talks.
 //!
 //! `orders` is what people and the job file want, `view` what people see of it, `learned` what is
-//! kept between runs.
+//! kept between runs and `keeping` how. `schedule` and `entitlement` are what changes the orders
+//! while time passes.
 
+pub mod entitlement;
+pub mod keeping;
 pub mod learned;
 pub mod orders;
+pub mod schedule;
 pub mod view;
