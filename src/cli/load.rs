@@ -3,6 +3,8 @@
 use crate::cli::args::LoadArgs;
 use crate::cli::connect::{self, NotConnected};
 use crate::cli::exit;
+use crate::cli::following::{self, Following};
+use crate::cli::tuning_store::TuningStore;
 use crate::config::job::{Job, SinkFormat};
 use crate::control::server::{ControlServer, Controlled, ListenRefused};
 use crate::control::status::RunFacts;
@@ -144,7 +146,10 @@ pub(super) async fn load(
         );
     }
 
-    let steering = Steering::default();
+    let store = TuningStore::new(&job.tuning.folder, connected.organization, &job.environment.url);
+    let users: Vec<String> = connected.identities.iter().map(|who| who.user.to_string()).collect();
+    let steering = following::steering(job, &plans, &users, &store);
+    let following = Following::begin(job, &steering, &store);
     let facts = RunFacts {
         job: job.name.clone(),
         environment: job.environment.url.clone(),
@@ -198,6 +203,7 @@ pub(super) async fn load(
     )
     .await;
     showing.abort();
+    following.end().await;
     let signal = listening.stop();
     controlled.ready.store(false, Ordering::Release);
     drop(server);
