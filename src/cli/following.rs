@@ -9,7 +9,7 @@ use crate::control::steering::Steering;
 use crate::control::timed::Timed;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::runtime::clock;
-use crate::tuning::entitlement::{Entitlement, KeptCounts};
+use crate::tuning::entitlement::Entitlement;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +59,14 @@ impl Following {
         if steering.entitlement().is_some() {
             let (steering, store) = (steering.clone(), store.clone());
             tasks.spawn(async move {
+                let mut told = false;
                 loop {
                     tokio::time::sleep(KEEP_EVERY).await;
-                    keep(&steering, &store).await;
+                    if let Err(why) = keep(&steering, &store).await
+                        && !std::mem::replace(&mut told, true)
+                    {
+                        tracing::warn!("{why}");
+                    }
                 }
             });
         }
@@ -71,27 +76,69 @@ impl Following {
     /// Ends it, and keeps what was counted last.
     pub(super) async fn end(mut self) {
         self.tasks.shutdown().await;
-        keep(&self.steering, &self.store).await;
+        if let Err(why) = keep(&self.steering, &self.store).await {
+            tracing::warn!("{why}");
+        }
     }
 }
 
 /// Adds what was counted to what all jobs have counted, and learns what the others have.
-async fn keep(steering: &Steering, store: &TuningStore) {
-    let Some(entitlement) = steering.entitlement() else { return };
+async fn keep(steering: &Steering, store: &TuningStore) -> Result<(), String> {
+    let Some(entitlement) = steering.entitlement() else { return Ok(()) };
     let fresh = entitlement.lock().fresh();
     let (saved, writer) = (fresh.clone(), store.clone());
     let written =
         tokio::task::spawn_blocking(move || writer.add_counts(&saved, clock::wall_ms())).await;
-    let kept: KeptCounts = match written {
-        Ok(Ok(kept)) => kept,
-        Ok(Err(notice)) => {
-            tracing::warn!("{notice}");
-            return;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "counts of the entitlement were not kept");
-            return;
-        }
-    };
+    let kept = written.map_err(|e| e.to_string())?.map_err(|notice| notice.to_string())?;
     entitlement.lock().kept(&fresh, &kept);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuning::entitlement::{EntitlementRule, Policy};
+    use crate::tuning::orders::{IdentityOrders, Orders};
+    use uuid::Uuid;
+
+    fn counting() -> Steering {
+        let identities = vec!["app-1".to_owned()];
+        let order =
+            IdentityOrders { paused: false, requests_per_second: None, entitlement_used_up: false };
+        let orders = Orders { tables: Vec::new(), identities: vec![order], max_share: 1.0 };
+        let rule = EntitlementRule { per_identity: 1000, policy: Policy::Stop };
+        let counted = Entitlement::new(rule, &["user".to_owned()]);
+        Steering::new(Names { loads: Vec::new(), identities }, orders, Some(counted))
+    }
+
+    #[tokio::test]
+    async fn two_loads_of_one_user_learn_each_others_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TuningStore::new(folder.path(), Uuid::from_u128(7), "https://a.example");
+        let (a, b) = (counting(), counting());
+        let now = clock::wall_ms();
+        a.note_operations(0, 600, now);
+        b.note_operations(0, 500, now);
+        keep(&a, &store).await.unwrap();
+        keep(&b, &store).await.unwrap();
+        let used = |s: &Steering| s.entitlement().map(|e| e.lock().used(0, now));
+        assert_eq!((used(&a), used(&b)), (Some(600), Some(1100)));
+        keep(&a, &store).await.unwrap();
+        keep(&a, &store).await.unwrap();
+        assert_eq!(used(&a), Some(1100), "counted once, however often it is kept");
+    }
+
+    #[tokio::test]
+    async fn counts_that_cannot_be_kept_are_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let place = folder.path().join("file");
+        let store = TuningStore::new(&place, Uuid::from_u128(7), "https://a.example");
+        let a = counting();
+        a.note_operations(0, 600, clock::wall_ms());
+        assert!(keep(&a, &store).await.unwrap_err().starts_with("DV0510: "));
+        let store = TuningStore::new(folder.path(), Uuid::from_u128(7), "https://a.example");
+        keep(&a, &store).await.unwrap();
+        assert_eq!(store.counts().unwrap().users["user"].values().sum::<u64>(), 600);
+    }
 }

@@ -236,6 +236,10 @@ impl TuningStore {
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Notice> {
     let unreadable = |cause| Notice::Unreadable { path: path.to_path_buf(), cause };
+    // Opening anything but a file, such as a pipe, may never return.
+    if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

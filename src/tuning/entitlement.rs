@@ -179,9 +179,10 @@ impl Entitlement {
         let Some(count) = self.count(identity) else { return 0.0 };
         let now = wall_ms.div_euclid(BUCKET_MS);
         let since = now - RATE_BUCKETS + 1;
-        let first = count.fresh.range(since..=now).next().map(|(bucket, _)| *bucket);
-        let Some(first) = first else { return 0.0 };
-        let operations: u64 = count.fresh.range(first..=now).map(|(_, n)| *n).sum();
+        // What was kept a moment ago was sent a moment ago.
+        let recent = || [&count.kept, &count.fresh].into_iter().flat_map(|b| b.range(since..=now));
+        let Some(first) = recent().map(|(bucket, _)| *bucket).min() else { return 0.0 };
+        let operations = recent().map(|(_, n)| *n).fold(0, u64::saturating_add);
         // A bucket just begun would make any rate of its first second.
         let span_ms = (wall_ms - first * BUCKET_MS).max(60_000);
         operations as f64 * 1000.0 / span_ms as f64
@@ -388,6 +389,10 @@ mod tests {
         }
         let rate = counted.rate(0, START + 600_000);
         assert!((rate - 50.0).abs() < 1.0, "{rate}");
+        let (saved, mut disk) = (counted.fresh(), KeptCounts::empty("o"));
+        disk.add(&saved, START + 600_000);
+        counted.kept(&saved, &disk);
+        assert_eq!(counted.rate(0, START + 600_000), rate, "keeping it changes nothing");
         assert_eq!(counted.rate(0, START + HOUR), 0.0);
     }
 

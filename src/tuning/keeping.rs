@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// What was not seen for so long is forgotten, milliseconds.
 pub const FORGET_MS: i64 = 180 * 24 * 3600 * 1000;
+/// What is dated further ahead belongs to a clock that was wrong; it would stay the youngest.
+const AHEAD_MS: i64 = 3600 * 1000;
 /// No duration of a request is longer, seconds; above it a figure is damage.
 const SECONDS_MAX: f64 = 86_400.0;
 
@@ -76,6 +78,7 @@ pub fn merge(kept: Option<Learned>, new: Learned, wall_ms: i64) -> Learned {
         // A run that learnt nothing of the environment does not make it unknown.
         environment = environment.or(kept.environment);
         learned = kept.tables;
+        learned.retain(|t| t.saved_ms <= wall_ms.saturating_add(AHEAD_MS));
     }
     learned.extend(new.tables.into_iter().filter(table_is_sound));
     for table in learned {
@@ -228,6 +231,15 @@ mod tests {
         assert_eq!(seen, [("account", 120.0), ("contact", 30.0), ("lead", 120.0)]);
         assert_eq!(merged.environment, Some(environment()), "still known");
         assert_eq!(merged.saved_ms, 70);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_win_forever() {
+        let now = 400 * DAY_MS;
+        let kept = learned(vec![table("account", "create", now + 30 * DAY_MS)]);
+        let mut mine = table("account", "create", now);
+        mine.batch_rows = 30.0;
+        assert_eq!(merge(Some(kept), learned(vec![mine]), now).tables[0].batch_rows, 30.0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is wanted of a running load: changed live, refused when it makes no sense, shown, and kept.
 
 use crate::rig::{Child, Rig, http_get, quick};
+use dvbulk::runtime::clock;
 use serde_json::Value;
 
 const TABLES: &str = r#"
@@ -203,4 +204,58 @@ fn what_was_learnt_is_shown_and_forgotten_without_asking_the_environment() {
     rig.write(&file, elsewhere);
     let shown = rig.run(&["tuning", "show", "job.toml"]).expect(0).stdout;
     assert!(shown.contains("DV0510") && shown.contains("elsewhere.example"), "{shown}");
+}
+
+#[test]
+fn an_entitlement_used_up_by_an_earlier_load_stops_its_identity_from_the_start() {
+    let rig = Rig::start(quick());
+    rig.write("inbox/.keep", "");
+    rig.write("firms/.keep", "");
+    rig.job("job", &TABLES.replace("500_000", "1000\npolicy = \"stop\""));
+    let settings = rig.sim.settings();
+    let organization = settings.environment.organization_id;
+    let bucket = clock::wall_ms() / 300_000 - 12;
+    let kept = serde_json::json!({
+        "version": 1,
+        "organization": organization,
+        "users": { (settings.users[0].system_user_id.to_string()): { (bucket.to_string()): 1000 } },
+    });
+    rig.write(&format!("tuning/{organization}.entitlement.json"), kept.to_string());
+    let mut child = rig.spawn(&["load", "job.toml", "--watch"]);
+    let address = rig.listens(&mut child);
+    let now = orders(&address);
+    let of = |index: usize| &now["identities"][index]["entitlement"];
+    assert_eq!((&of(0)["used"], &of(0)["stopped"]), (&1000.into(), &true.into()));
+    assert_eq!((&of(1)["used"], &of(1)["stopped"]), (&0.into(), &false.into()));
+    let opens = of(0)["room_at_ms"].as_i64().expect("a time");
+    assert_eq!(opens, (bucket + 1) * 300_000 + 24 * 3600 * 1000);
+    assert_eq!(now["changes"]["entitlement"], 1);
+    let told = rig.run(&["status", "job.toml"]).expect(0).stdout;
+    assert!(told.contains("1000 of 1000 operations in 24 h; stopped until "), "{told}");
+    rig.run(&["drain", "job.toml"]).expect(0);
+    let run = rig.wait(child).expect(0);
+    assert!(run.stderr.contains("DV0511: 24-hour entitlement used up"), "{}", run.stderr);
+    // Ending keeps what an earlier load counted.
+    let file = rig.path(&format!("tuning/{organization}.entitlement.json"));
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let user = settings.users[0].system_user_id.to_string();
+    assert_eq!(kept["users"][user][bucket.to_string()], 1000);
+}
+
+#[test]
+fn a_damaged_file_of_counts_is_told_and_stops_nothing() {
+    let rig = Rig::start(quick());
+    rig.write("inbox/a.csv", "No\n1\n2\n");
+    rig.write("firms/a.csv", "No\n1\n");
+    rig.job("job", TABLES);
+    let organization = rig.sim.settings().environment.organization_id;
+    rig.write(&format!("tuning/{organization}.entitlement.json"), "{ damaged");
+    let run = rig.load("job").expect(0);
+    run.balanced();
+    assert_eq!(run.rows("contact", "created"), 2);
+    assert!(
+        run.stderr.contains("DV0510") && run.stderr.contains("counting begins anew"),
+        "{}",
+        run.stderr
+    );
 }
