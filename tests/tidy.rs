@@ -62,7 +62,8 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "control",
             ],
         ),
-        ("control", &["units", "limits", "record", "runtime", "tuning", "telemetry"]),
+        // Control names the nearest word to a misspelt one, as the job file does.
+        ("control", &["units", "limits", "record", "runtime", "config", "tuning", "telemetry"]),
         // The judge shares nothing with what it judges.
         ("simulator", &["units", "limits", "runtime"]),
         (

@@ -3,7 +3,10 @@
 use crate::cli::args::LoadArgs;
 use crate::cli::connect::{self, NotConnected};
 use crate::cli::exit;
-use crate::config::job::{Bounds, Job, SinkFormat};
+use crate::cli::following::{self, Following};
+use crate::cli::tuning_store::TuningStore;
+use crate::config::job::{Job, SinkFormat};
+use crate::config::orders::request_kind;
 use crate::control::server::{ControlServer, Controlled, ListenRefused};
 use crate::control::status::RunFacts;
 use crate::control::steering::{Steering, Wish};
@@ -25,7 +28,7 @@ use crate::runtime::signals::{Came, Signals};
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::progress::{self, Display};
 use crate::tuning::governor::{Beginning, Governor};
-use crate::tuning::orders::{IdentityOrders, Orders, Range, TableOrders};
+use crate::tuning::learned::RequestKind;
 use crate::units::MonoTime;
 use std::io::Write;
 use std::path::PathBuf;
@@ -154,7 +157,10 @@ pub(super) async fn load(
         );
     }
 
-    let steering = Steering::default();
+    let store = TuningStore::new(&job.tuning.folder, connected.organization, &job.environment.url);
+    let users: Vec<String> = connected.identities.iter().map(|who| who.user.to_string()).collect();
+    let steering = following::steering(job, &plans, &users, &store);
+    let mut following = Following::begin(job, &steering, &store);
     let facts = RunFacts {
         job: job.name.clone(),
         environment: job.environment.url.clone(),
@@ -178,12 +184,20 @@ pub(super) async fn load(
     let (found, servers) = discover(&connected.transport, timeout, speed).await;
     let beginning = Beginning {
         atomic: plans.iter().map(|p| p.message.is_atomic(p.target.kind)).collect(),
-        start_rows: job.tables.iter().map(|t| t.batch.start).collect(),
-        orders: orders(job),
+        start_rows: plans.iter().map(|p| p.spec.batch.start).collect(),
+        orders: steering.orders().borrow().clone(),
         found,
     };
     let there = MonoTime::from_origin(clock::now().since_origin().mul_f64(speed));
-    let pace = Pace::new(Governor::new(beginning, there), servers, speed);
+    let mut governor = Governor::new(beginning, there);
+    let kinds: Vec<RequestKind> = plans.iter().map(|plan| request_kind(&plan.spec)).collect();
+    if job.tuning.remember
+        && let Some(learned) = store.remembered()
+    {
+        let known = governor.recall(&learned, &kinds, clock::wall_ms());
+        tracing::info!(known, of = kinds.len(), "loads begin with what an earlier run learnt");
+    }
+    let pace = Pace::new(governor, servers, speed);
     let shared = Arc::new(Shared::new(
         Arc::clone(&connected.transport),
         ledger.clone(),
@@ -197,6 +211,13 @@ pub(super) async fn load(
         pace,
         recovery.next_batch,
     ));
+    if job.tuning.remember {
+        let (shared, url) = (Arc::clone(&shared), job.environment.url.clone());
+        let organization = connected.organization.to_string();
+        following.remember(Arc::new(move |wall_ms| {
+            shared.pace.learned(&organization, &url, &kinds, wall_ms)
+        }));
+    }
     let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;
     let showing = tokio::spawn(progress::show(Arc::clone(&meters), display.clone()));
     let seed = xxh3_64(job.name.as_bytes());
@@ -210,6 +231,7 @@ pub(super) async fn load(
     )
     .await;
     showing.abort();
+    following.end().await;
     let signal = listening.stop();
     controlled.ready.store(false, Ordering::Release);
     drop(server);
@@ -228,33 +250,6 @@ pub(super) async fn load(
         signal,
         organization,
     })
-}
-
-/// What the job file wants of the governor.
-fn orders(job: &Job) -> Orders {
-    let range = |bounds: Bounds| Range { min: bounds.min.max(1), max: bounds.max.max(1) };
-    Orders {
-        tables: job
-            .tables
-            .iter()
-            .map(|t| TableOrders {
-                batch: range(t.batch),
-                parallel: range(t.parallel),
-                weight: 1.0,
-                paused: false,
-            })
-            .collect(),
-        identities: job
-            .identities
-            .iter()
-            .map(|i| IdentityOrders {
-                paused: false,
-                requests_per_second: i.requests_per_second,
-                entitlement_used_up: false,
-            })
-            .collect(),
-        max_share: 1.0,
-    }
 }
 
 /// Writes down what an ended run left, and takes away what an earlier one had left.

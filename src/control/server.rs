@@ -1,5 +1,7 @@
 //! The two listeners of a run: TCP to look, a Unix socket to steer.
 
+use crate::control::change::Change;
+use crate::control::orders_status;
 use crate::control::status::{self, RunFacts};
 use crate::control::steering::{Steering, Wish};
 use crate::runtime::clock;
@@ -192,6 +194,7 @@ fn answer(
     }
     let get = request.method() == Method::GET;
     let post = request.method() == Method::POST;
+    let query = request.uri().query();
     match request.uri().path() {
         "/metrics" if get => {
             let mut page = Response::new(Full::new(Bytes::from(controlled.meters.page())));
@@ -210,12 +213,14 @@ fn answer(
             }
         }
         "/status" if get => status_page(controlled),
+        path @ ("/set" | "/pause" | "/resume") if post && (query.is_some() || path == "/set") => {
+            change(controlled, door, path, query.unwrap_or_default())
+        }
         "/pause" if post => steer(controlled, door, Wish::Pause),
         "/resume" if post => steer(controlled, door, Wish::Run),
         "/drain" if post => steer(controlled, door, Wish::Drain),
-        "/metrics" | "/healthz" | "/readyz" | "/status" | "/pause" | "/resume" | "/drain" => {
-            text(StatusCode::METHOD_NOT_ALLOWED, "reading is GET, steering is POST\n")
-        }
+        "/metrics" | "/healthz" | "/readyz" | "/status" | "/pause" | "/resume" | "/drain"
+        | "/set" => text(StatusCode::METHOD_NOT_ALLOWED, "reading is GET, steering is POST\n"),
         _ => text(StatusCode::NOT_FOUND, "there are /metrics /healthz /readyz /status\n"),
     }
 }
@@ -236,9 +241,25 @@ fn steer(controlled: &Controlled, door: Door, wish: Wish) -> Response<Full<Bytes
     }
 }
 
+/// Changes what is wanted of one load or one identity.
+fn change(controlled: &Controlled, door: Door, path: &str, query: &str) -> Response<Full<Bytes>> {
+    if door == Door::Tcp {
+        return text(
+            StatusCode::FORBIDDEN,
+            "steering goes through the socket in the ledger folder: use `dvbulk set|pause|resume JOB.toml`\n",
+        );
+    }
+    let asked = Change::from_query(path, query);
+    match asked.and_then(|change| controlled.steering.ask(&change, clock::wall_ms())) {
+        Ok(()) => status_page(controlled),
+        Err(refused) => text(StatusCode::BAD_REQUEST, format!("{refused}\n")),
+    }
+}
+
 fn status_page(controlled: &Controlled) -> Response<Full<Bytes>> {
     let state = controlled.steering.now().word();
-    let status = status::snapshot(&controlled.meters, &controlled.facts, state, clock::now());
+    let mut status = status::snapshot(&controlled.meters, &controlled.facts, state, clock::now());
+    status.orders = orders_status::snapshot(&controlled.steering, clock::wall_ms());
     match serde_json::to_vec_pretty(&status) {
         Ok(mut body) => {
             body.push(b'\n');

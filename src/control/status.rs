@@ -1,5 +1,6 @@
 //! The `/status` answer: what a run is doing, as data.
 
+use crate::control::orders_status::OrdersStatus;
 use crate::record::outcome::RowState;
 use crate::record::throttle::Throttle;
 use crate::telemetry::metrics::{Meters, RequestEnd};
@@ -28,6 +29,9 @@ pub struct RunStatus {
     pub loads: Vec<LoadStatus>,
     /// Identities in job order.
     pub identities: Vec<IdentityStatus>,
+    /// What is wanted of it; whoever takes the snapshot fills it in.
+    #[serde(default)]
+    pub orders: OrdersStatus,
 }
 
 /// A load at one moment.
@@ -148,5 +152,6 @@ pub fn snapshot(meters: &Meters, facts: &RunFacts, state: &str, now: MonoTime) -
         memory_budget_bytes: facts.memory_budget_bytes,
         loads,
         identities,
+        orders: OrdersStatus::default(),
     }
 }

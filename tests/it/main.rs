@@ -15,6 +15,7 @@ mod kill;
 mod load;
 mod looking;
 mod operations;
+mod orders;
 mod poison;
 mod rig;
 mod throttle;

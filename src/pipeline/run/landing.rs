@@ -39,7 +39,7 @@ impl<T: Transport> Lane<T> {
         };
         let verdict = classify(&self.sent(form, &work), result.as_ref());
         let told = tell(&verdict, result.as_ref().err());
-        self.count(&work, &told, took);
+        self.count(&work, permit, &told, took);
         let identity = IdentityId(permit.identity);
         let headers = result.as_ref().ok().map(|reply| &reply.headers);
         self.shared.pace.landed(permit, outcome(&told, result.as_ref().err()), headers, now);
@@ -98,7 +98,7 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn count(&self, work: &Work, told: &Told, took: Duration) {
+    fn count(&self, work: &Work, permit: Permit, told: &Told, took: Duration) {
         let meters = self.meters();
         let end = match told {
             Told::Throttled { .. } => RequestEnd::Throttled,
@@ -118,7 +118,10 @@ impl<T: Transport> Lane<T> {
         }
         let writes = matches!(work.phase, Phase::Bulk | Phase::Apart);
         if writes && end != RequestEnd::Throttled {
-            meters.entitlement.inc_by(work.rows.len() as u64);
+            let operations = work.rows.len() as u64;
+            meters.entitlement.inc_by(operations);
+            let identity = usize::from(permit.identity);
+            self.shared.steering.note_operations(identity, operations, clock::wall_ms());
         }
     }
 
