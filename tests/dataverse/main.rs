@@ -1,0 +1,8 @@
+//! The local Dataverse over HTTP on loopback, by itself: one module a subject.
+
+mod answers;
+mod batches;
+mod control;
+mod faults;
+mod limits;
+mod rig;
