@@ -54,6 +54,9 @@ pub enum StartRefused {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateRefused),
+    /// The thread that keeps the time of the simulated database cannot be had.
+    #[error("no thread for the simulated database: {0}")]
+    Thread(std::io::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
@@ -116,7 +119,8 @@ impl<B: Backend> Simulator<B> {
         let refused = |source| StartRefused::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let face = Arc::new(Face::new(settings, tokens, backend));
+        let face = Face::start(settings, tokens, backend).map_err(StartRefused::Thread)?;
+        let face = Arc::new(face);
         let tasks = TaskTracker::new();
         let port = face.stopped.child_token();
         tasks.spawn(listen(Arc::clone(&face), listener, tasks.clone(), port.clone()));
@@ -226,6 +230,7 @@ impl<B: Backend> fmt::Debug for Simulator<B> {
 impl<B: Backend> Drop for Simulator<B> {
     fn drop(&mut self) {
         self.face.stopped.cancel();
+        self.face.contention.stop();
     }
 }
 

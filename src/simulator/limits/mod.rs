@@ -2,13 +2,16 @@
 //!
 //! Source: `dataverse-web-api.md` §1.1-§1.2, §12 rows 1-7.
 
-use super::settings::{ProtectionScope, ProtectionSettings};
-use crate::units::MonoTime;
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+mod foreign;
+pub mod text;
+mod window;
 
-/// The window is kept in this many steps, so that memory stays bounded at any request rate.
-const STEPS: u32 = 30_000;
+use super::settings::{ForeignLoad, ProtectionScope, ProtectionSettings, UserSettings};
+use crate::units::MonoTime;
+use foreign::Drip;
+use std::collections::HashMap;
+use std::time::Duration;
+use window::{Booking, Shape, Window};
 
 /// The three limits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,37 +74,30 @@ pub struct Remaining {
     pub execution: Duration,
 }
 
-#[derive(Debug)]
-struct Step {
-    at: MonoTime,
-    requests: u32,
-    busy: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Window {
-    steps: VecDeque<Step>,
-    requests: u32,
-    busy: Duration,
-    in_flight: u32,
-    blocked: Option<(MonoTime, Facet)>,
-}
-
 /// All windows.
 #[derive(Debug)]
 pub struct Protection {
     settings: ProtectionSettings,
-    span: Duration,
-    step: Duration,
+    shape: Shape,
+    /// What others spend, by user.
+    drips: Vec<(usize, Drip)>,
     windows: HashMap<(usize, u32), Window>,
 }
 
 impl Protection {
-    /// Empty windows.
+    /// Empty windows, into which `foreign` drips; users count in the order of `users`.
     #[must_use]
-    pub fn new(settings: ProtectionSettings) -> Self {
-        let span = Duration::from_secs_f64(settings.window_secs);
-        Self { settings, span, step: span / STEPS, windows: HashMap::new() }
+    pub fn new(
+        settings: ProtectionSettings,
+        foreign: &[ForeignLoad],
+        users: &[UserSettings],
+    ) -> Self {
+        let drip = |load: &ForeignLoad| {
+            let user = users.iter().position(|user| user.name == load.user)?;
+            Some((user, Drip::new(load, &settings)))
+        };
+        let drips = foreign.iter().filter_map(drip).collect();
+        Self { shape: Shape::new(&settings), drips, settings, windows: HashMap::new() }
     }
 
     /// Admits a request of `user` at `server`, or refuses it. `chance` in `0..1` picks the wait
@@ -117,16 +113,14 @@ impl Protection {
         chance: f64,
     ) -> Result<Permit, Throttle> {
         let key = self.key(user, server);
-        let (span, step, rules) = (self.span, self.step, &self.settings);
-        let window = self.windows.entry(key).or_default();
-        window.expire(now, span);
-        if let Some((until, facet)) = window.blocked.filter(|(until, _)| now < *until) {
+        let window = touch(&mut self.windows, &self.drips, &self.shape, now, key);
+        let rules = &self.settings;
+        if let Some((until, facet)) = window.locked(now) {
             let penalty = Duration::from_secs_f64(rules.penalty_secs);
             let wait = clamp(rules, until.saturating_since(now) + penalty);
-            window.blocked = Some((now + wait, facet));
+            window.lock(now + wait, facet);
             return Err(Throttle { facet, retry_after: wait, while_throttled: true });
         }
-        window.blocked = None;
         if rules.concurrent_max > 0 && window.in_flight >= rules.concurrent_max {
             let [low, high] = rules.concurrency_retry_secs;
             let wait = Duration::from_secs_f64((high - low).mul_add(chance, low));
@@ -136,13 +130,18 @@ impl Protection {
                 while_throttled: false,
             });
         }
-        if let Some((facet, free)) = window.over(rules, span) {
-            let wait = clamp(rules, free.saturating_since(now));
-            window.blocked = Some((now + wait, facet));
-            return Err(Throttle { facet, retry_after: wait, while_throttled: false });
+        if let Some(overrun) = window.overrun(now, &self.shape, rules) {
+            let wait = clamp(rules, overrun.free.saturating_since(now) + overrun.offence);
+            window.lock(now + wait, overrun.facet);
+            return Err(Throttle {
+                facet: overrun.facet,
+                retry_after: wait,
+                while_throttled: false,
+            });
         }
         window.in_flight += 1;
-        window.book(now, step, 1, Duration::ZERO);
+        window
+            .book(&self.shape, Booking { heard: now, at: now, requests: 1, busy: Duration::ZERO });
         Ok(Permit { key, start: now })
     }
 
@@ -150,37 +149,69 @@ impl Protection {
     ///
     /// Source: `dataverse-web-api.md` §12 row 4: booked at completion.
     pub fn complete(&mut self, now: MonoTime, permit: Permit, busy: Duration) {
-        let (span, step) = (self.span, self.step);
-        if let Some(window) = self.windows.get_mut(&permit.key) {
-            window.in_flight = window.in_flight.saturating_sub(1);
-            if now.saturating_since(permit.start) < span {
-                window.book(permit.start, step, 0, busy);
-            }
-            window.expire(now, span);
+        // The server may be gone, and its window with it.
+        if !self.windows.contains_key(&permit.key) {
+            return;
         }
+        let window = touch(&mut self.windows, &self.drips, &self.shape, now, permit.key);
+        window.in_flight = window.in_flight.saturating_sub(1);
+        let booking = Booking { heard: now, at: permit.start, requests: 0, busy };
+        window.book(&self.shape, booking);
     }
 
     /// What the headers of an answer say.
     #[must_use]
     pub fn remaining(&mut self, now: MonoTime, user: usize, server: u32) -> Remaining {
         let key = self.key(user, server);
-        let span = self.span;
+        let window = touch(&mut self.windows, &self.drips, &self.shape, now, key);
         let rules = &self.settings;
-        let window = self.windows.entry(key).or_default();
-        window.expire(now, span);
-        Remaining {
-            requests: rules.requests_max.saturating_sub(window.requests),
-            execution: Duration::from_secs_f64(rules.execution_secs_max)
-                .saturating_sub(window.busy),
+        let (requests, busy) = window.shown(now, &self.shape);
+        let execution = Duration::from_secs_f64(rules.execution_secs_max).saturating_sub(busy);
+        let requests = f64::from(rules.requests_max.saturating_sub(requests));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float converts by saturation"
+        )]
+        let requests = (requests * rules.headers_factor) as u32;
+        Remaining { requests, execution: execution.mul_f64(rules.headers_factor) }
+    }
+
+    /// Only `servers` are there: the windows of others vanish, unless all share one.
+    pub fn keep_servers(&mut self, servers: &[u32]) {
+        if self.settings.scope == ProtectionScope::Server {
+            self.windows.retain(|(_, server), _| servers.contains(server));
+        }
+    }
+
+    /// The counter a request of any user at `server` counts in.
+    #[must_use]
+    pub fn counter(&self, server: u32) -> u32 {
+        match self.settings.scope {
+            ProtectionScope::Server => server,
+            ProtectionScope::User => 0,
         }
     }
 
     fn key(&self, user: usize, server: u32) -> (usize, u32) {
-        match self.settings.scope {
-            ProtectionScope::Server => (user, server),
-            ProtectionScope::User => (user, 0),
-        }
+        (user, self.counter(server))
     }
+}
+
+/// The window of `key`, with what others have spent in it up to now.
+fn touch<'w>(
+    windows: &'w mut HashMap<(usize, u32), Window>,
+    drips: &[(usize, Drip)],
+    shape: &Shape,
+    now: MonoTime,
+    key: (usize, u32),
+) -> &'w mut Window {
+    let window = windows.entry(key).or_insert_with(|| Window::new(shape));
+    let of_user = drips.iter().filter(|(user, _)| *user == key.0).map(|(_, drip)| drip);
+    if of_user.clone().next().is_some() {
+        window.drip(now, of_user, shape);
+    }
+    window
 }
 
 /// At least one second, as the header has no smaller unit, and at most the longest wait.
@@ -194,111 +225,31 @@ fn clamp(rules: &ProtectionSettings, wait: Duration) -> Duration {
     whole.max(Duration::from_secs(1).min(most)).min(most)
 }
 
-impl Window {
-    fn expire(&mut self, now: MonoTime, span: Duration) {
-        while let Some(front) = self.steps.front() {
-            if now.saturating_since(front.at) < span {
-                break;
-            }
-            self.requests -= front.requests;
-            self.busy = self.busy.saturating_sub(front.busy);
-            self.steps.pop_front();
-        }
-    }
-
-    /// Adds to the step that holds `at`; requests complete out of order, so it may lie back.
-    fn book(&mut self, at: MonoTime, step: Duration, requests: u32, busy: Duration) {
-        self.requests += requests;
-        self.busy += busy;
-        let place = self.steps.iter().rposition(|s| s.at <= at);
-        if let Some(found) = place.and_then(|i| self.steps.get_mut(i))
-            && at.saturating_since(found.at) < step
-        {
-            found.requests += requests;
-            found.busy += busy;
-            return;
-        }
-        self.steps.insert(place.map_or(0, |i| i + 1), Step { at, requests, busy });
-    }
-
-    /// The limit that is exceeded, and when the window will have fallen below it.
-    fn over(&self, rules: &ProtectionSettings, span: Duration) -> Option<(Facet, MonoTime)> {
-        let execution = Duration::from_secs_f64(rules.execution_secs_max);
-        let (mut requests, mut busy) = (self.requests, self.busy);
-        let facet = if rules.requests_max > 0 && requests >= rules.requests_max {
-            Facet::Requests
-        } else if !execution.is_zero() && busy >= execution {
-            Facet::Execution
-        } else {
-            return None;
-        };
-        for step in &self.steps {
-            requests -= step.requests;
-            busy = busy.saturating_sub(step.busy);
-            let requests_fit = rules.requests_max == 0 || requests < rules.requests_max;
-            if requests_fit && (execution.is_zero() || busy < execution) {
-                return Some((facet, step.at + span));
-            }
-        }
-        None
-    }
-}
-
-/// The text of a refusal.
-///
-/// Source: `dataverse-web-api.md` §1.1.
-#[must_use]
-pub fn message(facet: Facet, rules: &ProtectionSettings) -> String {
-    let window = rules.window_secs;
-    match facet {
-        Facet::Requests => format!(
-            "Number of requests exceeded the limit of {} over time window of {window} seconds.",
-            rules.requests_max
-        ),
-        Facet::Execution => format!(
-            "Combined execution time of incoming requests exceeded limit of {} milliseconds over \
-             time window of {window} seconds. Decrease number of concurrent requests or reduce \
-             the duration of requests and try again later.",
-            grouped(&format!("{:.0}", rules.execution_secs_max * 1000.0))
-        ),
-        Facet::Concurrency => {
-            format!("Number of concurrent requests exceeded the limit of {}.", rules.concurrent_max)
-        }
-    }
-}
-
-/// `1199.97` with thousands commas: `1,199.97`.
-///
-/// Source: `dataverse-web-api.md` §13.
-#[must_use]
-pub fn grouped(number: &str) -> String {
-    let whole = number.find('.').unwrap_or(number.len());
-    let mut out = String::with_capacity(number.len() + 4);
-    for (i, c) in number.chars().enumerate() {
-        if i > 0 && i < whole && (whole - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::settings::Lock;
     use proptest::prelude::*;
 
     fn at(secs: f64) -> MonoTime {
         MonoTime::from_origin(Duration::from_secs_f64(secs))
     }
 
-    fn rules(requests: u32, execution: f64, concurrent: u32) -> Protection {
-        Protection::new(ProtectionSettings {
+    fn settings(requests: u32, execution: f64, concurrent: u32) -> ProtectionSettings {
+        ProtectionSettings {
             requests_max: requests,
             execution_secs_max: execution,
             concurrent_max: concurrent,
             ..ProtectionSettings::default()
-        })
+        }
+    }
+
+    fn over(settings: ProtectionSettings) -> Protection {
+        Protection::new(settings, &[], &[])
+    }
+
+    fn rules(requests: u32, execution: f64, concurrent: u32) -> Protection {
+        over(settings(requests, execution, concurrent))
     }
 
     fn run(p: &mut Protection, start: f64, busy: f64) -> Result<(), Throttle> {
@@ -320,16 +271,136 @@ mod tests {
     }
 
     #[test]
-    fn execution_time_is_booked_at_completion() {
-        let mut p = rules(0, 20.0, 0);
-        let long = p.admit(at(0.0), 0, 0, 0.0).expect("fits");
-        run(&mut p, 1.0, 15.0).expect("nothing booked yet");
-        p.complete(at(20.0), long, Duration::from_secs(20));
-        let refusal = run(&mut p, 21.0, 1.0).expect_err("35 s of 20 s");
-        assert_eq!(
-            (refusal.facet, refusal.retry_after),
-            (Facet::Execution, Duration::from_secs(279))
-        );
+    fn execution_time_is_booked_at_completion_and_the_overrun_paid_back() {
+        for (lock, wait) in [(Lock::Lenient, 279), (Lock::Payback, 280)] {
+            let mut p = over(ProtectionSettings { lock, ..settings(0, 20.0, 0) });
+            let long = p.admit(at(0.0), 0, 0, 0.0).expect("fits");
+            run(&mut p, 1.0, 15.0).expect("nothing booked yet");
+            p.complete(at(20.0), long, Duration::from_secs(20));
+            let refusal = run(&mut p, 21.0, 1.0).expect_err("35 s of 20 s");
+            // Below 20 s when the first leaves, below 20 − 15 s when the second does.
+            assert_eq!(
+                (refusal.facet, refusal.retry_after),
+                (Facet::Execution, Duration::from_secs(wait))
+            );
+        }
+    }
+
+    #[test]
+    fn repeated_offences_lengthen_the_lock_until_a_window_passes_without() {
+        let wait = |lock| {
+            let mut p = over(ProtectionSettings { lock, ..settings(0, 20.0, 0) });
+            let mut waits = Vec::new();
+            let mut now = 0.0;
+            for _ in 0..3 {
+                run(&mut p, now, 20.0).expect("the window is empty");
+                let wait = run(&mut p, now + 20.0, 1.0).expect_err("full").retry_after;
+                waits.push(wait.as_secs());
+                now += 20.0 + wait.as_secs_f64();
+            }
+            now += 301.0;
+            run(&mut p, now, 20.0).expect("the window is empty");
+            waits.push(run(&mut p, now + 20.0, 1.0).expect_err("full").retry_after.as_secs());
+            waits
+        };
+        assert_eq!(wait(Lock::Payback), [280, 285, 290, 280]);
+        assert_eq!(wait(Lock::Lenient), [280; 4]);
+    }
+
+    #[test]
+    fn headers_tell_what_was_and_move_in_jumps() {
+        let late = ProtectionSettings { headers_lag_secs: 20.0, ..settings(100, 1200.0, 0) };
+        let mut p = over(late);
+        for second in 0..60 {
+            run(&mut p, f64::from(second), 0.5).expect("fits");
+        }
+        // At 59.5 those up to 39.5 are old enough; the last jump was at 35.
+        let left = p.remaining(at(59.5), 0, 0);
+        assert_eq!((left.requests, left.execution), (64, Duration::from_secs_f64(1182.5)));
+        assert_eq!(p.remaining(at(59.99), 0, 0), left, "no jump between");
+        assert_eq!(p.remaining(at(60.0), 0, 0).requests, 59);
+        assert_eq!(p.remaining(at(80.0), 0, 0).requests, 40);
+        // The requests of 0 to 20 have left the window for whoever looks 20 s back.
+        assert_eq!(p.remaining(at(340.0), 0, 0).requests, 61);
+    }
+
+    #[test]
+    fn headers_can_tell_less_or_more_than_there_is() {
+        let mut p = over(ProtectionSettings { headers_factor: 2.5, ..settings(100, 1200.0, 0) });
+        run(&mut p, 0.0, 200.0).expect("fits");
+        let left = p.remaining(at(200.0), 0, 0);
+        assert_eq!((left.requests, left.execution), (247, Duration::from_secs(2500)));
+    }
+
+    #[test]
+    fn limits_that_act_late_let_more_through_and_hold_longer() {
+        let late = ProtectionSettings { enforcement_lag_secs: 30.0, ..settings(10, 0.0, 0) };
+        let mut p = over(late);
+        let admitted =
+            (0..40).take_while(|second| run(&mut p, f64::from(*second), 0.1).is_ok()).count();
+        // The tenth, of second 9, acts at second 39.
+        assert_eq!(admitted, 39);
+        let refusal = p.admit(at(39.5), 0, 0, 0.0).expect_err("locked");
+        assert!(refusal.while_throttled);
+        // Nothing above ten has been heard of: one has to leave, which is heard 30 s late.
+        let mut p = over(ProtectionSettings {
+            enforcement_lag_secs: 30.0,
+            penalty_secs: 0.0,
+            retry_after_secs_max: 1000.0,
+            ..settings(10, 0.0, 0)
+        });
+        for second in 0..39 {
+            run(&mut p, f64::from(second), 0.1).expect("nothing acts yet");
+        }
+        assert_eq!(run(&mut p, 39.0, 0.1).expect_err("ten").retry_after.as_secs(), 291);
+    }
+
+    fn foreign(share: f64, after_secs: f64, until_secs: Option<f64>) -> Protection {
+        let users = [UserSettings::numbered(1), UserSettings::numbered(2)];
+        let user = users[1].name.clone();
+        let load = ForeignLoad { user, share, request_secs: 2.0, after_secs, until_secs };
+        Protection::new(settings(6000, 1200.0, 0), &[load], &users)
+    }
+
+    #[test]
+    fn others_spend_of_the_windows_of_their_user() {
+        let mut p = foreign(0.4, 100.0, Some(500.0));
+        let mut left = |secs, user| {
+            let left = p.remaining(at(secs), user, 3);
+            (left.execution.as_secs_f64().round(), left.requests)
+        };
+        assert_eq!(left(100.0, 1), (1200.0, 6000));
+        // 40 % of 1200 s a window are 1.6 s a second, 0.8 requests.
+        assert_eq!(left(200.0, 1), (1040.0, 5920));
+        assert_eq!(left(200.0, 0), (1200.0, 6000), "not theirs");
+        assert_eq!(left(450.0, 1), (720.0, 5760), "a whole window of it");
+        assert_eq!(left(650.0, 1), (960.0, 5880), "over since 500");
+        assert_eq!(left(5000.0, 1), (1200.0, 6000));
+    }
+
+    #[test]
+    fn a_lock_holds_others_as_well() {
+        let mut p = foreign(1.0, 0.0, None);
+        let refusal = p.admit(at(300.0), 1, 0, 0.0).expect_err("they have spent it all");
+        assert_eq!((refusal.facet, refusal.retry_after.as_secs()), (Facet::Execution, 1));
+        // Then 4 s a second leave the window, and as many come again.
+        let left = p.remaining(at(301.0), 1, 0).execution;
+        assert!((left.as_secs_f64() - 4.0).abs() < 0.1, "{left:?}");
+    }
+
+    #[test]
+    fn servers_that_go_take_their_windows_with_them() {
+        let mut p = rules(1, 0.0, 0);
+        let on_two = p.admit(at(0.0), 0, 2, 0.0).expect("fits");
+        assert!(p.admit(at(0.0), 0, 1, 0.0).is_ok());
+        p.keep_servers(&[0, 1]);
+        p.complete(at(1.0), on_two, Duration::from_secs(1));
+        assert!(p.admit(at(1.0), 0, 1, 0.0).is_err(), "still there");
+        assert!(p.admit(at(1.0), 0, 2, 0.0).is_ok(), "nobody remembers");
+        p.settings.scope = ProtectionScope::User;
+        assert!(p.admit(at(2.0), 1, 7, 0.0).is_ok());
+        p.keep_servers(&[1]);
+        assert!(p.admit(at(3.0), 1, 1, 0.0).is_err(), "one counter over all servers");
     }
 
     #[test]
@@ -377,15 +448,6 @@ mod tests {
         }
         p.settings.scope = ProtectionScope::User;
         assert!(p.admit(at(1.0), 0, 1, 0.0).is_err());
-    }
-
-    #[test]
-    fn numbers_carry_thousands_commas() {
-        assert_eq!(grouped("1200.00"), "1,200.00");
-        assert_eq!(grouped("1200000"), "1,200,000");
-        assert_eq!(grouped("12.5"), "12.5");
-        let text = message(Facet::Execution, &ProtectionSettings::default());
-        assert!(text.contains("1,200,000 milliseconds over time window of 300 seconds"));
     }
 
     proptest! {

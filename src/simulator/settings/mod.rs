@@ -6,8 +6,10 @@ mod protection;
 mod users;
 
 pub use http::HttpSettings;
-pub use latency::{Cost, DriftStep, LatencySettings};
-pub use protection::{CodeFormat, ProtectionScope, ProtectionSettings};
+pub use latency::{Contention, Cost, DriftStep, LatencySettings, TableContention};
+pub use protection::{
+    CodeFormat, ForeignLoad, Lock, ProtectionScope, ProtectionSettings, Routing, ServersChange,
+};
 pub use users::UserSettings;
 
 use super::assemble::EnvironmentOptions;
@@ -48,6 +50,10 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Service protection.
     pub protection: ProtectionSettings,
+    /// How the number of web servers changes.
+    pub servers_change: Vec<ServersChange>,
+    /// What others spend of the users' limits.
+    pub foreign: Vec<ForeignLoad>,
     /// Service time.
     pub latency: LatencySettings,
     /// Fault script; the first rule that fires wins.
@@ -70,6 +76,8 @@ impl Default for Settings {
             users: vec![UserSettings::numbered(1), UserSettings::numbered(2)],
             http: HttpSettings::default(),
             protection: ProtectionSettings::default(),
+            servers_change: Vec::new(),
+            foreign: Vec::new(),
             latency: LatencySettings::default(),
             faults: Vec::new(),
         }
@@ -116,48 +124,13 @@ impl Settings {
             value,
             rule,
         })?;
-        let p = &self.protection;
-        let l = &self.latency;
         number("speed", self.speed, self.speed > 0.0, "a number above 0")?;
-        for (key, value) in [
-            ("protection.execution_secs_max", p.execution_secs_max),
-            ("protection.penalty_secs", p.penalty_secs),
-            ("protection.concurrency_retry_secs[0]", p.concurrency_retry_secs[0]),
-            ("latency.scale", l.scale),
-            ("latency.noise_sigma", l.noise_sigma),
-            ("latency.contention_sigma", l.contention_sigma),
-            ("latency.contention_kappa", l.contention_kappa),
-            ("latency.rows_in_flight", l.rows_in_flight),
-            ("latency.timeout_secs", l.timeout_secs),
-        ] {
-            number(key, value, value >= 0.0, "0 or a number above")?;
+        self.protection.check()?;
+        self.latency.check()?;
+        for change in &self.servers_change {
+            change.check()?;
         }
         for (key, value) in [
-            ("protection.window_secs", p.window_secs),
-            ("protection.retry_after_secs_max", p.retry_after_secs_max),
-        ] {
-            number(key, value, value > 0.0, "a number above 0")?;
-        }
-        let [low, high] = p.concurrency_retry_secs;
-        number("protection.concurrency_retry_secs[1]", high, high >= low, "not below the first")?;
-        let share = l.timeout_fails;
-        number("latency.timeout_fails", share, (0.0..=1.0).contains(&share), "between 0 and 1")?;
-        for (key, cost) in [
-            ("latency.simple", l.simple),
-            ("latency.moderate", l.moderate),
-            ("latency.out_of_the_box", l.out_of_the_box),
-            ("latency.complex", l.complex),
-            ("latency.elastic", l.elastic),
-            ("latency.read", l.read),
-        ] {
-            let least = cost.a.min(cost.b).min(cost.d);
-            number(key, least, least >= 0.0, "a, b and d not below 0")?;
-        }
-        for step in &l.drift {
-            number("latency.drift.factor", step.factor, step.factor > 0.0, "a number above 0")?;
-        }
-        for (key, value) in [
-            ("protection.servers", p.servers as usize),
             ("http.connections_max", self.http.connections_max),
             ("http.batch_operations_max", self.http.batch_operations_max),
         ] {
@@ -169,6 +142,10 @@ impl Settings {
             return Err(refused("tenant", &self.tenant, "a name without /"));
         }
         self.check_users()?;
+        let names = self.users.iter().map(|u| &u.name).collect();
+        for foreign in &self.foreign {
+            foreign.check(&names)?;
+        }
         for (n, rule) in self.faults.iter().enumerate() {
             rule.check().map_err(|why| refused(&format!("faults[{n}]"), rule.label(), why))?;
         }
@@ -203,6 +180,10 @@ impl Settings {
 
 fn refused(key: &str, value: &str, rule: &'static str) -> SettingsRefused {
     SettingsRefused::Rule { key: key.to_owned(), value: value.to_owned(), rule }
+}
+
+fn nonnegative(key: &'static str, value: f64) -> Result<(), SettingsRefused> {
+    number(key, value, value >= 0.0, "0 or a number above")
 }
 
 fn number(
@@ -240,8 +221,47 @@ mod tests {
     #[test]
     fn values_out_of_range_name_key_and_rule() {
         assert_eq!(refusal("speed = 0.0"), "speed = 0: a number above 0");
-        assert_eq!(refusal("[protection]\nservers = 0"), "protection.servers = 0: at least 1");
+        assert_eq!(
+            refusal("[protection]\nservers = 0"),
+            "protection.servers = 0: at least 1 and at most 1000"
+        );
         assert!(refusal("managed_identity = 'x'").contains("one of the users"));
+    }
+
+    #[test]
+    fn the_server_model_names_what_it_cannot_use() {
+        for (text, want) in [
+            ("[protection]\nheaders_lag_secs = 301", "protection.headers_lag_secs = 301: from 0"),
+            ("[protection]\nenforcement_lag_secs = -1", "enforcement_lag_secs = -1: from 0"),
+            ("[protection]\nheaders_factor = -1", "protection.headers_factor = -1: 0 or"),
+            ("[protection]\nrepeat_secs = nan", "protection.repeat_secs = NaN: 0 or"),
+            ("[protection]\nlock = 'strict'", "unknown variant `strict`"),
+            ("[protection]\nrouting = 'any'", "unknown variant `any`"),
+            ("[[servers_change]]\nafter_secs = 1\nservers = 0", "servers_change.servers = 0: at"),
+            ("[[servers_change]]\nafter_secs = -1\nservers = 2", "servers_change.after_secs = -1"),
+            ("[[foreign]]\nuser = 'x'\nshare = 0.1", "foreign.user = x: the name of one"),
+            ("[[foreign]]\nuser = 'app-1'\nshare = 1.5", "foreign.share = 1.5: between 0 and 1"),
+            (
+                "[[foreign]]\nuser = 'app-1'\nshare = 0.1\nrequest_secs = 0",
+                "foreign.request_secs = 0: at least",
+            ),
+            (
+                "[[foreign]]\nuser = 'app-1'\nshare = 0.1\nafter_secs = 9\nuntil_secs = 9",
+                "foreign.until_secs = 9: above after_secs",
+            ),
+            ("[latency]\ndeadlock_hazard = -1", "latency.deadlock_hazard = -1: 0 or"),
+            (
+                "[latency.table_contention]\ncomplex = { sigma = 0.0, kappa = inf }",
+                "latency.table_contention.complex = inf: sigma and kappa",
+            ),
+            (
+                "[latency]\ndrift = [{ after_secs = 1, kappa_factor = -1 }]",
+                "latency.drift.kappa_factor = -1: 0 or",
+            ),
+        ] {
+            let said = refusal(text);
+            assert!(said.contains(want), "{text}: {said}");
+        }
     }
 
     #[test]
