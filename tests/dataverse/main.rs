@@ -2,7 +2,9 @@
 
 mod answers;
 mod batches;
+mod contention;
 mod control;
 mod faults;
 mod limits;
 mod rig;
+mod servers;
