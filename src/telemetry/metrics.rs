@@ -3,6 +3,7 @@
 
 use crate::record::key::{IdentityId, TableId};
 use crate::record::outcome::RowState;
+use crate::record::refused::{LatestRefused, Refused};
 use crate::record::throttle::Throttle;
 use crate::telemetry::waiting::Waiting;
 use crate::tuning::view::View;
@@ -65,7 +66,8 @@ pub enum RequestEnd {
 }
 
 impl RequestEnd {
-    const ALL: [Self; 6] = [
+    /// All ends.
+    pub const ALL: [Self; 6] = [
         Self::Done,
         Self::Throttled,
         Self::Refused,
@@ -200,6 +202,7 @@ pub struct Meters {
     pub memory_taken: IntGauge,
     waiting: IntGaugeVec,
     view: Mutex<Arc<View>>,
+    refused: Mutex<LatestRefused>,
 }
 
 impl Meters {
@@ -307,7 +310,15 @@ impl Meters {
                 closed_seconds: closed.with_label_values(&[name.as_str()]),
             })
             .collect();
-        Ok(Self { registry, loads, identities, memory_taken, waiting, view: Mutex::default() })
+        Ok(Self {
+            registry,
+            loads,
+            identities,
+            memory_taken,
+            waiting,
+            view: Mutex::default(),
+            refused: Mutex::default(),
+        })
     }
 
     /// Meters of a load.
@@ -343,6 +354,20 @@ impl Meters {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.lock())
+    }
+
+    /// Takes refused rows in, oldest first, once they are in the ledger.
+    pub fn refuse(&self, rows: &LatestRefused) {
+        let mut latest = self.refused.lock();
+        for row in rows.iter() {
+            latest.push(row.clone());
+        }
+    }
+
+    /// The refused rows that came last, latest first.
+    #[must_use]
+    pub fn last_refused(&self) -> Vec<Refused> {
+        self.refused.lock().iter().rev().cloned().collect()
     }
 
     /// The page of `/metrics`.
