@@ -14,5 +14,6 @@ mod run;
 pub mod simulate;
 mod steer;
 mod summary;
+mod top;
 
 pub use run::main;

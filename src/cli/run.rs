@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs};
 use crate::cli::load::NotBegun;
-use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary};
+use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary, top};
 use crate::config::diagnose::ConfigRefused;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::progress::Display;
@@ -46,6 +46,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Load(args) => run_load(&args, &display).await,
         Command::Status(args) => steer::status(&args).await,
+        Command::Top(args) => top::run(&args).await,
         Command::Pause(args) => steer::steer(&args, "/pause").await,
         Command::Resume(args) => steer::steer(&args, "/resume").await,
         Command::Drain(args) => steer::steer(&args, "/drain").await,
