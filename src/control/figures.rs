@@ -6,7 +6,7 @@ pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn rates_and_shares_do_not_promise_more_than_they_know() {
         assert_eq!(
-            [None, Some(0.0), Some(3.14159), Some(9.96), Some(1234.4)].map(rate),
+            [None, Some(0.0), Some(3.149), Some(9.96), Some(1234.4)].map(rate),
             ["–", "0.0", "3.1", "10", "1,234"]
         );
         assert_eq!([0.0, 0.999, 1.0, 1.2].map(per_cent), ["0 %", "99 %", "100 %", "100 %"]);

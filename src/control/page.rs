@@ -139,7 +139,7 @@ fn load_cells(index: usize, load: &LoadStatus, bucket_secs: u64) -> Markup {
             div {
                 strong data-path=(path("name")) { (load.name) }
                 @if let Some(share) = load.source_share {
-                    div {
+                    div.part {
                         progress max="1" value=(share) aria-label="share of the source read" {} " "
                         (per_cent(share))
                     }

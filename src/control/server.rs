@@ -274,10 +274,8 @@ fn answer(
                 text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
             }
         }
-        "/" if get => seen_by(request, door).map_or_else(|no| no, |who| html(controlled, who)),
-        "/status" if get => {
-            seen_by(request, door).map_or_else(|no| no, |who| json(controlled, who))
-        }
+        "/" if get => look(controlled, claim(request, door), html),
+        "/status" if get => look(controlled, claim(request, door), json),
         "/pause" if post => steer(controlled, request, door, Wish::Pause),
         "/resume" if post => steer(controlled, request, door, Wish::Run),
         "/drain" if post => steer(controlled, request, door, Wish::Drain),
@@ -288,19 +286,26 @@ fn answer(
     }
 }
 
-/// Who looks or steers; an answer to those who claim a token that is not this run's.
-fn seen_by(request: &Request<Incoming>, door: &Door) -> Result<Claim, Response<Full<Bytes>>> {
-    let Door::Tcp(token) = door else { return Ok(Claim::Owner) };
-    match token.claim(request.headers(), clock::now()) {
+/// Who looks or steers.
+fn claim(request: &Request<Incoming>, door: &Door) -> Claim {
+    match door {
+        Door::Tcp(token) => token.claim(request.headers(), clock::now()),
+        Door::Socket => Claim::Owner,
+    }
+}
+
+/// The answer to those who claim a token that is not this run's.
+fn refusal(who: Claim) -> Option<Response<Full<Bytes>>> {
+    match who {
+        Claim::Stranger | Claim::Owner => None,
         Claim::Wrong => {
             tracing::warn!("a wrong control token came over TCP");
-            Err(unauthorized("wrong token; that of this run stands in"))
+            Some(unauthorized("wrong token; that of this run stands in"))
         }
-        Claim::TooMany => Err(text(
+        Claim::TooMany => Some(text(
             StatusCode::TOO_MANY_REQUESTS,
             "too many wrong tokens: one a second is looked at\n",
         )),
-        who => Ok(who),
     }
 }
 
@@ -324,12 +329,12 @@ fn steer(
             return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON or plain text, if any\n");
         }
     }
-    match seen_by(request, door) {
-        Ok(Claim::Owner) => {}
-        Ok(_) => {
-            return unauthorized("steering needs `Authorization: Bearer TOKEN` with the token of");
-        }
-        Err(no) => return no,
+    let who = claim(request, door);
+    if let Some(refusal) = refusal(who) {
+        return refusal;
+    }
+    if who != Claim::Owner {
+        return unauthorized("steering needs `Authorization: Bearer TOKEN` with the token of");
     }
     if request.uri().query().is_some() {
         return text(StatusCode::BAD_REQUEST, "only the run as a whole is steered here\n");
@@ -341,6 +346,15 @@ fn steer(
         }
         Err(late) => text(StatusCode::CONFLICT, format!("{late}\n")),
     }
+}
+
+/// Shows the run as far as whoever asks may see it.
+fn look(
+    controlled: &Controlled,
+    who: Claim,
+    show: fn(&Controlled, Claim) -> Response<Full<Bytes>>,
+) -> Response<Full<Bytes>> {
+    refusal(who).unwrap_or_else(|| show(controlled, who))
 }
 
 fn status_for(controlled: &Controlled, who: Claim) -> RunStatus {

@@ -1,3 +1,5 @@
+//! What the screen shows, at several sizes of terminal.
+
 use super::*;
 use crate::control::status::{HistoryStatus, LoadTuningStatus, RefusedStatus, TuningStatus};
 use ratatui::Terminal;
