@@ -2,12 +2,24 @@
 
 use crate::browser::Browser;
 use crate::rig::{Child, PATIENCE, Rig, faulty};
+use dvbulk::control::server::{ControlServer, Controlled};
+use dvbulk::control::status::RunFacts;
+use dvbulk::control::steering::Steering;
+use dvbulk::record::key::TableId;
+use dvbulk::record::outcome::{FaultCategory, RowFault, RowState};
+use dvbulk::record::refused::{LatestRefused, Refused};
+use dvbulk::record::throttle::Throttle;
+use dvbulk::runtime::clock;
 use dvbulk::simulator::settings::{Cost, LatencySettings, Settings};
+use dvbulk::telemetry::metrics::Meters;
+use dvbulk::telemetry::waiting::Waiting;
+use dvbulk::tuning::view::{Bound, LaneView, Scope, TableView, View};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 /// A name or value that would be code on a page that does not escape it.
 const HOSTILE: &str = "<img src=x onerror=window.hit=1>&'";
@@ -220,6 +232,132 @@ fn brightness(colour: &Value) -> f64 {
     parts.iter().sum::<f64>() / parts.len() as f64
 }
 
+/// Asserts that nobody has to scroll sideways, on a phone, a tablet or a desk.
+#[track_caller]
+fn fits(browser: &mut Browser) {
+    for width in [360, 700, 965, 1280] {
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 800}),
+        );
+        // A phone would widen the page to what does not fit.
+        assert_eq!(browser.value("innerWidth"), width);
+        let root = "document.documentElement";
+        let sideways = browser.value(&format!("{root}.scrollWidth - {root}.clientWidth"));
+        assert_eq!(sideways, 0, "scrolling sideways at {width}");
+    }
+}
+
+/// A run that goes well and has much to tell.
+fn told() -> Arc<Controlled> {
+    let long = |name: &str| format!("{name}{}", "x".repeat(64 - name.len()));
+    let names: Vec<String> = (0..6).map(|n| long(&format!("load-{n}-"))).collect();
+    let meters = Meters::new(&names, &[long("app-1-"), "app-2".into()]).expect("registers");
+    let lane = |identity, server, closed_secs| LaneView {
+        identity,
+        server: Some(server),
+        time_used_secs: 1199.4,
+        time_limit_secs: 1200.0,
+        requests_used: 5900.0,
+        requests_limit: 6000.0,
+        in_flight: 49,
+        parallel_limit: 52.0,
+        tokens_secs: 0.4,
+        closed_secs,
+        closed_by: Some(Throttle::Time),
+        paused: false,
+    };
+    let table = TableView {
+        batch_rows: 1000,
+        batch_optimum: 1000,
+        batch_range: (1, 1000),
+        parallel_max: 512,
+        in_flight: 49,
+        weight: 2.5,
+        share: 0.5,
+        cost: Some([0.1, 0.01, 0.0]),
+        predicted_over_actual: 1.0,
+        rows_per_execution_second: 50.0,
+        bad_row_rate: 0.01,
+        hazard: 0.0,
+        samples: 99,
+        paused: true,
+    };
+    meters.show(View {
+        scope: Scope::Server,
+        servers: 3,
+        parallel_target: 51.5,
+        parallel_bound: Bound::Budget,
+        sprint: true,
+        max_share: 0.4,
+        lanes: vec![lane(0, 0, 0.0), lane(0, 1, 287.5), lane(1, 0, 12.0), lane(1, 1, 3.0)],
+        tables: vec![table; 6],
+        ..View::default()
+    });
+    for load in meters.loads() {
+        for state in RowState::ALL {
+            load.settle(state, 1_234_567);
+        }
+        *load.batch_size.lock() = 1000;
+        *load.waiting.lock() = Waiting::Window {
+            identity: long("app-1-"),
+            limit: "execution time",
+            used: 1199,
+            of: 1200,
+        };
+    }
+    let mut refused = LatestRefused::default();
+    for n in 0..20u8 {
+        let fault = RowFault {
+            code: "0x80040265".into(),
+            category: FaultCategory::BusinessRule,
+            message: "y".repeat(2000),
+            retryable: false,
+        };
+        refused.push(Refused::of(TableId(0), &[b'k' + n % 2; 300], &fault));
+    }
+    meters.refuse(&refused);
+    let facts = RunFacts {
+        job: "z".repeat(200),
+        environment: format!("https://{}.example", "o".repeat(100)),
+        started: clock::now(),
+        settled_before: vec![0; 6],
+        memory_budget_bytes: 512 << 20,
+    };
+    Arc::new(Controlled::new(Arc::new(meters), facts, Steering::default()))
+}
+
+#[test]
+fn much_to_tell_fits_on_a_phone_too() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listen = Some(([127, 0, 0, 1], 0).into());
+    let server =
+        runtime.block_on(ControlServer::start(told(), listen, folder.path())).expect("it listens");
+    let token = fs::read_to_string(folder.path().join("control.token")).expect("a token");
+    let address = server.address.expect("an address");
+    browser.open(&format!("http://{address}/#token={}", token.trim()));
+    browser.until("document.body.innerText.includes('yyyy')");
+    fits(&mut browser);
+    let text = browser.value("document.body.innerText");
+    let text = text.as_str().expect("text");
+    for words in [
+        "time 1,199 of 1,200 s",
+        "requests 5,900 of 6,000",
+        "at once 49 of 52",
+        "closed 4m 48s by execution time",
+        "aiming at 51.5 requests at once (budget)",
+        "best 1000 (1–1000), weight 2.5, paused",
+        "duplicate input 1,234,567",
+    ] {
+        assert!(text.contains(words), "{words} is missing in\n{text}");
+    }
+    let bars = "[...document.querySelectorAll('progress')].every((p) => p.position > 0.9)";
+    assert_eq!(browser.value(bars), true);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
 #[test]
 fn the_page_shows_the_run_in_a_browser_and_its_buttons_steer_it() {
     let Some(mut browser) = Browser::start() else { return };
@@ -292,17 +430,7 @@ fn the_page_shows_the_run_in_a_browser_and_its_buttons_steer_it() {
     assert_eq!(told["loads"][0]["rows"]["created"], stored, "and what is in the target");
 
     // A phone, and the night.
-    for width in [360, 1280] {
-        browser.call(
-            "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 800}),
-        );
-        // A phone would widen the page to what does not fit.
-        assert_eq!(browser.value("innerWidth"), width);
-        let root = "document.documentElement";
-        let sideways = browser.value(&format!("{root}.scrollWidth - {root}.clientWidth"));
-        assert_eq!(sideways, 0, "no scrolling sideways at {width}");
-    }
+    fits(&mut browser);
     let colours =
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]";
     for (scheme, is_dark) in [("dark", true), ("light", false)] {
