@@ -42,7 +42,6 @@ pub fn snapshot(
             }
         })
         .collect();
-    let left: Option<f64> = meters.loads().iter().map(rows_left).sum();
     RunStatus {
         job: facts.job.clone(),
         environment: facts.environment.clone(),
@@ -53,7 +52,7 @@ pub fn snapshot(
         memory_budget_bytes: facts.memory_budget_bytes,
         page: None,
         rows_per_second_now: history.rows_per_second_all(),
-        eta_secs: time_left(left, history.rows_per_second_all()),
+        eta_secs: time_left_all(meters, history),
         tuning: tuning(&view),
         loads,
         identities: identities(meters, &view),
@@ -101,6 +100,20 @@ fn time_left(rows: Option<f64>, rows_per_second: Option<f64>) -> Option<f64> {
         (Some(rows), Some(rate)) if rate >= RATE_MIN => Some(rows / rate),
         _ => None,
     }
+}
+
+/// Seconds until all loads are done. What a load that is done settled in the last seconds says
+/// nothing about the others.
+fn time_left_all(meters: &Meters, history: &History) -> Option<f64> {
+    let (mut rows, mut rate) = (0.0, Some(0.0));
+    for (index, load) in meters.loads().iter().enumerate() {
+        let left = rows_left(load)?;
+        if left > 0.0 {
+            rows += left;
+            rate = rate.zip(history.rows_per_second(index)).map(|(sum, own)| sum + own);
+        }
+    }
+    time_left(Some(rows), rate)
 }
 
 /// JSON has no infinity: what is not a number is told as 0, which stands for "not known".
@@ -311,7 +324,7 @@ mod tests {
         *account.source_bytes.lock() = SourceBytes { read: 600, total: 1000 };
         account.settle(RowState::Created, 200);
         let mut history = History::new(at(10), &[100, 0]);
-        history.note(at(20), &[200, 0]);
+        history.note(at(20), &[200, 5000]);
         let status = snapshot(&meters, &facts(), &history, "running", at(20));
         assert_eq!(
             status.loads[0].rows_per_second, 10.0,
@@ -323,7 +336,8 @@ mod tests {
         *meters.load(TableId(1)).waiting.lock() = Waiting::Done;
         let status = snapshot(&meters, &facts(), &history, "running", at(20));
         assert_eq!((status.eta_secs, status.loads[1].eta_secs), (Some(80.0), Some(0.0)));
-        assert_eq!(status.history.rows, [100, 0]);
+        assert_eq!(status.rows_per_second_now, Some(510.0));
+        assert_eq!(status.history.rows, [5100, 0]);
     }
 
     #[test]
