@@ -71,6 +71,16 @@ pub const PROJECTION_QUEUE_BYTES: usize = 64 << 20;
 pub const SINK_SYNC_BYTES: usize = 4 << 20;
 /// Longest message kept of a refusal, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Refused rows that are shown live; the error files hold them all.
+pub const LAST_REFUSED_MAX: usize = 20;
+/// Bytes of a key shown live.
+pub const REFUSED_KEY_BYTES_MAX: usize = 128;
+/// Bytes of a message shown live.
+pub const REFUSED_MESSAGE_BYTES_MAX: usize = 512;
+/// Seconds of a bucket of the history of rows.
+pub const HISTORY_BUCKET_SECS: u64 = 5;
+/// Buckets of the history of rows: 30 minutes.
+pub const HISTORY_BUCKETS_MAX: usize = 360;
 
 const _: () = assert!(FIELD_BYTES_MAX <= RECORD_BYTES_MAX);
 const _: () = assert!((LEDGER_GROUP_BYTES as u64) < LEDGER_SEGMENT_BYTES);

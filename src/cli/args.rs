@@ -58,6 +58,13 @@ const SIMULATE: &str = "Runs a local Dataverse for rehearsals and for other peop
         throttles per application user, and can be told to misbehave. Prints its address and \
         the application users it knows.";
 
+const TOP: &str = "Watches a running load on the whole terminal.\n\n\
+        Loads with their rates and what holds them, identities with what is used of their limits, \
+        rows a second over time, the rows refused last. Asked once a second through the socket in \
+        the ledger's folder.\n\n\
+        Keys: q quit (the load goes on), p pause, r resume, d drain (asks first), arrows choose a \
+        load, space pauses the chosen load or lets it go on.";
+
 /// The command line.
 #[derive(Parser, Debug)]
 #[command(
@@ -128,6 +135,9 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// What a running load is doing
     Status(StatusArgs),
+    /// Watch a running load on the whole terminal, and steer it by keys
+    #[command(long_about = TOP)]
+    Top(JobArgs),
     /// Change how fast a running load may go
     #[command(long_about = SET)]
     Set(SetArgs),
@@ -377,6 +387,7 @@ mod tests {
             ("demo", "with made-up data"),
             ("simulate", "throttles"),
             ("set", "range"),
+            ("top", "Keys: q quit"),
         ] {
             let command = cli.find_subcommand_mut(name).expect(name);
             assert!(command.render_long_help().to_string().contains(word), "{name}");

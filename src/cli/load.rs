@@ -20,8 +20,7 @@ use crate::pipeline::run::shared::{RunSettings, Shared};
 use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
 use crate::pipeline::send::pace::Pace;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
-use crate::record::outcome::RowState;
-use crate::record::projection::ProjectionQueue;
+use crate::record::projection::{ProjectionQueue, TableLines};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::runtime::signals::{Came, Signals};
@@ -33,7 +32,7 @@ use crate::units::MonoTime;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -138,11 +137,12 @@ pub(super) async fn load(
         sink_files(&plans, &recovery.loads),
         queue.clone(),
         ledger.clone(),
-        Arc::new(move |table, counts: &[(RowState, u64)]| {
-            let load = counted.load(table);
-            for (state, rows) in counts {
+        Arc::new(move |shown: &TableLines| {
+            let load = counted.load(shown.table);
+            for (state, rows) in &shown.counts {
                 load.settle(*state, *rows);
             }
+            counted.refuse(&shown.refused);
         }),
     )?;
     for path in sinks.restarted() {
@@ -168,16 +168,13 @@ pub(super) async fn load(
         settled_before: settled_before.clone(),
         memory_budget_bytes: job.memory_budget_bytes,
     };
-    let controlled = Arc::new(Controlled {
-        meters: Arc::clone(&meters),
-        facts,
-        steering: steering.clone(),
-        ready: AtomicBool::new(true),
-    });
+    let controlled = Arc::new(Controlled::new(Arc::clone(&meters), facts, steering.clone()));
     let server =
         ControlServer::start(Arc::clone(&controlled), job.listen, &job.ledger_folder).await?;
     if let Some(address) = server.address {
-        say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
+        say(&format!(
+            "page: http://{address}/   metrics: http://{address}/metrics   state: http://{address}/status"
+        ));
     }
     let timeout = job.environment.request_timeout;
     let speed = args.service_speed;

@@ -15,6 +15,7 @@ mod run;
 pub mod simulate;
 mod steer;
 mod summary;
+mod top;
 mod tuning;
 pub mod tuning_store;
 

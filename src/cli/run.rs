@@ -4,7 +4,7 @@ use crate::cli::args::{
     Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs, TuningArgs, TuningCommand,
 };
 use crate::cli::load::NotBegun;
-use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary, tuning};
+use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary, top, tuning};
 use crate::config::diagnose::ConfigRefused;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::progress::Display;
@@ -48,6 +48,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Load(args) => run_load(&args, &display).await,
         Command::Status(args) => steer::status(&args).await,
+        Command::Top(args) => top::run(&args).await,
         Command::Set(args) => steer::set(&args).await,
         Command::Pause(args) => steer::pause(&args, true).await,
         Command::Resume(args) => steer::pause(&args, false).await,

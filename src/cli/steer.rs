@@ -8,6 +8,7 @@ use crate::control::ask::ask;
 use crate::control::change::{Change, words};
 use crate::control::orders_status::{LoadOrdersStatus, OrdersStatus};
 use crate::control::status::RunStatus;
+use crate::control::token::TOKEN_NAME;
 use crate::tuning::orders::Range;
 use hyper::Method;
 use std::fmt::Write as _;
@@ -29,7 +30,12 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
         text.push('\n');
         text
     } else {
-        describe(&status)
+        let mut text = describe(&status);
+        if let Some(page) = &status.page {
+            let token = job.ledger_folder.join(TOKEN_NAME);
+            text.push_str(&format!("page {page}, steered with the token in {}\n", token.display()));
+        }
+        text
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(exit::DONE)
@@ -165,15 +171,13 @@ pub(super) fn describe(status: &RunStatus) -> String {
         "load", "read", "settled", "refused", "rows/s", "sending"
     ));
     for load in &status.loads {
-        let of = |words: &[&str]| words.iter().filter_map(|w| load.rows.get(*w)).sum::<u64>();
-        let settled: u64 = load.rows.values().sum();
         line(format_args!(
             "{:<18} {:>10} {:>10} {:>9} {:>8.0}  {:<9} {}",
             load.name,
             load.read,
-            settled,
-            of(&["failed", "rejected", "duplicate_input", "ambiguous"]),
-            load.rows_per_second,
+            load.settled(),
+            load.refused(),
+            load.rows_per_second_now.unwrap_or(load.rows_per_second),
             format!("{}/{}x{}", load.in_flight, load.parallel, load.batch_rows),
             load.reason
         ));

@@ -15,6 +15,7 @@ pub use load::{LoadMeters, RequestEnd, SourceBytes};
 pub use tuning::SERVER_LABELS_MAX;
 
 use crate::record::key::{IdentityId, TableId};
+use crate::record::refused::{LatestRefused, Refused};
 use crate::tuning::view::View;
 use families::Families;
 use identity::IdentityFamilies;
@@ -45,6 +46,7 @@ pub struct Meters {
     of_tuning: TuningFamilies,
     ledger_disk: LedgerDisk,
     view: Mutex<Arc<View>>,
+    refused: Mutex<LatestRefused>,
     /// Held while gauges are brought up to date and read: two pages made at once would take each
     /// other's series away.
     page: Mutex<()>,
@@ -82,6 +84,7 @@ impl Meters {
             of_loads,
             of_identities,
             view: Mutex::default(),
+            refused: Mutex::default(),
             page: Mutex::default(),
             registry,
         })
@@ -109,6 +112,20 @@ impl Meters {
     #[must_use]
     pub fn identities(&self) -> &[IdentityMeters] {
         &self.identities
+    }
+
+    /// Takes refused rows in, oldest first, once they are in the ledger.
+    pub fn refuse(&self, rows: &LatestRefused) {
+        let mut latest = self.refused.lock();
+        for row in rows.iter() {
+            latest.push(row.clone());
+        }
+    }
+
+    /// The refused rows that came last, latest first.
+    #[must_use]
+    pub fn last_refused(&self) -> Vec<Refused> {
+        self.refused.lock().iter().rev().cloned().collect()
     }
 
     /// Takes what the governor shows at this moment.

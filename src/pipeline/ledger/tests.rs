@@ -14,6 +14,7 @@ use crate::record::outcome::{FaultCategory, Operation, RowFault, RowState};
 use crate::record::projection::{
     LedgerPosition, Projection, ProjectionQueue, SinkMark, SinkWork, TableLines,
 };
+use crate::record::refused::LatestRefused;
 use crate::telemetry::metrics::Meters;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -110,8 +111,13 @@ fn fail(row: Ordinal, batch: Option<BatchId>, state: RowState) -> LedgerRecord {
 }
 
 fn lines() -> Option<Projection> {
-    let line =
-        TableLines { table: TABLE, success: b"x\n".to_vec(), errors: vec![], counts: vec![] };
+    let line = TableLines {
+        table: TABLE,
+        success: b"x\n".to_vec(),
+        errors: vec![],
+        counts: vec![],
+        refused: LatestRefused::default(),
+    };
     Some(Projection { lines: vec![line], hold: None })
 }
 
