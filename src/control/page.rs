@@ -333,7 +333,6 @@ mod tests {
     const HOSTILE: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>";
 
     fn status() -> RunStatus {
-            orders: crate::control::orders_status::OrdersStatus::default(),
         let load = LoadStatus {
             name: HOSTILE.into(),
             read: 12_345,
@@ -365,6 +364,7 @@ mod tests {
             closed_by: Some("execution_time".into()),
         };
         RunStatus {
+            orders: crate::control::orders_status::OrdersStatus::default(),
             job: HOSTILE.into(),
             environment: HOSTILE.into(),
             state: "running".into(),

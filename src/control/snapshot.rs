@@ -1,7 +1,7 @@
 //! Reads meters, the governor's view and the history into the `/status` answer.
 
-use crate::control::orders_status::OrdersStatus;
 use crate::control::history::History;
+use crate::control::orders_status::OrdersStatus;
 use crate::control::status::{
     HistoryStatus, IdentityStatus, LaneStatus, LoadStatus, LoadTuningStatus, RefusedStatus,
     RunFacts, RunStatus, TuningStatus,

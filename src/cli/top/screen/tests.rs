@@ -43,7 +43,6 @@ fn lane(server: u32, used: f64, closed_secs: f64) -> LaneStatus {
 }
 
 pub(in crate::cli::top) fn status() -> RunStatus {
-            orders: crate::control::orders_status::OrdersStatus::default(),
     let mut loads = vec![
         load("account", 1_234_567, 0, "done", "done"),
         load(
@@ -77,6 +76,7 @@ pub(in crate::cli::top) fn status() -> RunStatus {
         lanes,
     };
     RunStatus {
+        orders: crate::control::orders_status::OrdersStatus::default(),
         job: "crm".into(),
         environment: "https://crm.example".into(),
         state: "running".into(),
