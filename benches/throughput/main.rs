@@ -31,14 +31,26 @@ fn main() {
     let number = |name: &str| get(name).map(|s| s.parse::<f64>().expect("a number"));
     let seeds = number("--seeds").map_or(5, |n| n as u64);
     let secs = number("--secs").unwrap_or(3600.0);
-    if let Some(only) = get("--only") {
-        look(only, seeds, secs, number("--watch"));
-        return;
-    }
     if has("--jobs") {
+        if let Some(every) = number("--watch") {
+            for (world, _) in profiles::jobs().iter().filter(|(w, rows)| {
+                get("--only").is_some_and(|o| *o == format!("{} {rows}", w.name))
+            }) {
+                for seed in 0..seeds {
+                    let run =
+                        drive::run(world, &mut real::Real::new(world), seed, 7200.0, Some(every));
+                    println!("seed {seed}: {:.1} s, {} × 429", run.ended, run.throttles);
+                }
+            }
+            return;
+        }
         for job in finish(&[Who::Governor], seeds) {
             println!("{:16} {:7} {:6.1} {:?}", job.name, job.rows, job.perfect, job.secs[0]);
         }
+        return;
+    }
+    if let Some(only) = get("--only") {
+        look(only, seeds, secs, number("--watch"));
         return;
     }
     let measured = everything(seeds, secs, has("--fixed"));

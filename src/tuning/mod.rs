@@ -9,6 +9,7 @@
 //! `view` (what people see), `recall` and `learned` (what is kept between runs).
 
 pub mod admission;
+mod blind;
 mod canary;
 pub mod ceiling;
 mod choose;

@@ -3,6 +3,7 @@
 
 use crate::tuning::governor::{Governor, LANES_MAX, index, secs};
 use crate::tuning::lane::{Lane, TIME_LIMIT_SECS};
+use crate::tuning::parallel::Parallel;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
 
@@ -119,15 +120,26 @@ impl Governor {
         if self.scope != Scope::Server || self.searching || now < self.search_at {
             return None;
         }
-        // Never through a lane that is closed or full: these searches would be the throttles.
-        let open = self
-            .lanes
-            .iter()
-            .filter(|l| self.usable(l) && l.closed_until <= now)
-            .filter(|l| (l.flights.len() as f64) < 0.8 * l.parallel && l.tokens > 0.0)
-            .max_by(|a, b| a.tokens.total_cmp(&b.tokens))?;
+        // It may land on any server: none of the identity's lanes may be closed or full, or these
+        // searches would be the throttles.
+        let mut best: Option<(f64, usize)> = None;
+        for identity in 0..self.orders.identities.len() {
+            let mut room: Option<f64> = None;
+            for place in 0..self.lanes.len() {
+                if self.lanes[place].identity == identity && self.usable(&self.lanes[place]) {
+                    let here = self.lanes[place].room_for_a_ping(now);
+                    room = Some(room.map_or(here, |least| least.min(here)));
+                }
+            }
+            if let Some(room) = room.filter(|r| *r > 0.0)
+                && best.is_none_or(|(most, _)| room > most)
+            {
+                best = Some((room, identity));
+            }
+        }
+        let (_, identity) = best?;
         self.searching = true;
-        Some(index(open.identity))
+        Some(index(identity))
     }
 
     /// What a search brought; `None` when it failed.
@@ -150,11 +162,14 @@ impl Governor {
         }
         if self.alive.len() < 2 {
             if self.scope == Scope::Unknown && self.alive.is_empty() {
+                let before: f64 = self.lanes.iter().map(|l| l.counters).sum();
                 for lane in &mut self.lanes {
-                    let own = lane.sent.sum(now);
-                    if let Some(said) = lane.said.filter(|said| own > 60.0 && *said > 5.0) {
-                        lane.counters = (own / said + 0.35).floor().clamp(1.0, 64.0);
-                    }
+                    lane.counters = lane.blind.counters().unwrap_or(lane.counters);
+                }
+                let after: f64 = self.lanes.iter().map(|l| l.counters).sum();
+                if after > 1.4 * before && !self.parallel.is_ramping() && !self.warm {
+                    // There is more to climb than it seemed.
+                    self.parallel = Parallel::ramp(self.parallel.target, now);
                 }
             }
             return;
