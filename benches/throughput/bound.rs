@@ -1,6 +1,6 @@
 //! The analytic bound: rows a second with the best batch size and the best concurrency known.
 
-use crate::server::{TableSpec, WINDOW, World, at};
+use crate::world::{TableSpec, WINDOW, World, at};
 
 /// Expected seconds to settle `n` rows sent as one message, the best rescue taken.
 fn settle(spec: &TableSpec, scale: f64, n: f64, c: f64) -> f64 {
@@ -37,7 +37,7 @@ fn rescue(spec: &TableSpec, scale: f64, n: f64, depth: u32) -> f64 {
 }
 
 /// Rows a second of one table alone at `now`, and the best (n, C).
-pub fn rate(world: &World, table: usize, now: f64) -> (f64, f64, f64) {
+pub(crate) fn rate(world: &World, table: usize, now: f64) -> (f64, f64, f64) {
     let spec = &world.tables[table];
     let scale = at(&spec.drift, now);
     let counters = if world.shared { 1.0 } else { f64::from(world.servers_at(now)) };
@@ -80,18 +80,70 @@ pub fn rate(world: &World, table: usize, now: f64) -> (f64, f64, f64) {
     best
 }
 
-/// Rows that table `table` alone could load from `from` to `until`.
-pub fn rows(world: &World, table: usize, from: f64, until: f64) -> f64 {
-    let mut marks: Vec<f64> = vec![from, until];
-    let spec = &world.tables[table];
-    marks.extend(spec.drift.iter().map(|(t, _)| *t));
-    marks.extend(world.servers.iter().map(|(t, _)| *t));
-    marks.extend(world.kappa.iter().map(|(t, _)| *t));
-    if let Some((_, a, b)) = world.foreign {
-        marks.extend([a, b]);
+/// What could be loaded, from second 0 on.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    /// By table, (from second, rows a second).
+    pieces: Vec<Vec<(f64, f64)>>,
+}
+
+impl Bound {
+    /// Knows every change of `world`.
+    pub(crate) fn new(world: &World) -> Self {
+        let mut marks: Vec<f64> = vec![0.0];
+        marks.extend(world.tables.iter().flat_map(|t| &t.drift).map(|(t, _)| *t));
+        marks.extend(world.servers.iter().map(|(t, _)| *t));
+        marks.extend(world.kappa.iter().map(|(t, _)| *t));
+        if let Some((_, from, until)) = world.foreign {
+            marks.extend([from, until]);
+        }
+        marks.sort_by(f64::total_cmp);
+        marks.dedup();
+        let rates = |table| marks.iter().map(|t| (*t, rate(world, table, *t).0)).collect();
+        Self { pieces: (0..world.tables.len()).map(rates).collect() }
     }
-    marks.retain(|t| *t >= from && *t <= until);
-    marks.sort_by(f64::total_cmp);
-    marks.dedup();
-    marks.windows(2).map(|w| rate(world, table, w[0] + 1e-6).0 * (w[1] - w[0])).sum()
+
+    /// Rows that `table` alone could load from one second to another.
+    pub(crate) fn rows(&self, table: usize, from: f64, until: f64) -> f64 {
+        let pieces = &self.pieces[table];
+        let ends = pieces.iter().skip(1).map(|(t, _)| *t).chain([f64::INFINITY]);
+        pieces
+            .iter()
+            .zip(ends)
+            .map(|((begins, rate), ends)| rate * (ends.min(until) - begins.max(from)).max(0.0))
+            .sum()
+    }
+}
+
+/// Seconds that somebody who knows everything would need for the world's only table, and whether the
+/// job fits into what the windows give at first. The best pair (n, C) of a grid: where its execution
+/// seconds fit into the windows, contention alone limits it; where they do not it is paced, and what
+/// the first window would give at once is left out of account, so that it can be beaten by a little.
+pub(crate) fn perfect(world: &World, rows: f64) -> (f64, bool) {
+    let spec = &world.tables[0];
+    let counters = if world.shared { 1.0 } else { f64::from(world.servers_at(0.0)) };
+    let credit: f64 = counters * world.users.iter().sum::<f64>();
+    let most = counters * (world.users.len() * world.concurrent) as f64;
+    let mut best = f64::INFINITY;
+    let mut n: f64 = 1.0;
+    while n <= 1000.0 {
+        let mut c: f64 = 1.0;
+        while c <= most {
+            let requests = (rows / n).ceil();
+            let at_once = c.min(requests);
+            let class = &spec.class;
+            let own = class.sigma * (at_once - 1.0) + class.kappa * at_once * (at_once - 1.0);
+            let slow = world.f(0.0, at_once) * (1.0 + own) * (1.0 + world.lock * n * at_once);
+            let busy = rows / n * settle(spec, 1.0, n, at_once) * slow;
+            let one = spec.class.secs(n) * slow + 2.0 * world.latency;
+            if busy <= 0.99 * credit && one < 100.0 {
+                // Where they do not all start together the last ends half a request late.
+                let tail = if at_once < requests { 0.5 * one } else { 0.0 };
+                best = best.min((busy / at_once).max(one) + tail);
+            }
+            c = (c * 1.1).max(c + 1.0);
+        }
+        n = (n * 1.1).max(n + 1.0).round();
+    }
+    if best.is_finite() { (best, true) } else { (rows / rate(world, 0, 0.0).0, false) }
 }

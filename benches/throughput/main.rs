@@ -1,87 +1,137 @@
 //! How much of what an environment can give the governor gets out of it, beside others, in virtual
-//! time. `cargo bench --bench throughput` prints the table; `-- --write docs` writes it.
+//! time. `cargo bench --bench throughput` prints the tables, `-- --write` writes them to
+//! `benches/throughput.md`. For looking closer: `--only NAME` (profiles whose name holds it, the
+//! governor alone), `--watch SECS` (its state as it goes), `--seeds N`, `--secs N`, `--fixed` (adds
+//! the best fixed pair of each profile; takes minutes).
+#![expect(clippy::print_stdout, reason = "a benchmark")]
 
 mod bound;
+mod counter;
 mod drive;
+mod dynamics;
+mod figures;
 mod profiles;
 mod real;
+mod report;
+mod rivals;
+mod run;
 mod server;
+mod world;
 
-use std::env;
+use crate::figures::{Who, each, finish, measure};
+use crate::profiles::{Profile, all};
+use crate::rivals::{RIVALS, Rule};
+use std::path::Path;
+use std::{env, fs};
 
 fn main() {
     let args: Vec<String> = env::args().collect();
-    let get =
-        |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
-    let seeds: u64 = get("--seeds").map_or(3, |s| s.parse().expect("number"));
-    let only = get("--only");
-    let until: f64 = get("--secs").map_or(3600.0, |s| s.parse().expect("number"));
-    let watch = get("--watch").map(|s| s.parse().expect("number"));
-    if args.iter().any(|a| a == "--jobs") {
-        for (world, rows) in profiles::jobs() {
-            if only.as_ref().is_some_and(|o| !world.name.contains(o.as_str())) {
-                continue;
+    let has = |name: &str| args.iter().any(|a| a == name);
+    let get = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1));
+    let number = |name: &str| get(name).map(|s| s.parse::<f64>().expect("a number"));
+    let seeds = number("--seeds").map_or(5, |n| n as u64);
+    let secs = number("--secs").unwrap_or(3600.0);
+    if has("--jobs") {
+        if let Some(every) = number("--watch") {
+            for (world, _) in profiles::jobs().iter().filter(|(w, rows)| {
+                get("--only").is_some_and(|o| *o == format!("{} {rows}", w.name))
+            }) {
+                for seed in 0..seeds {
+                    let run =
+                        drive::run(world, &mut real::Real::new(world), seed, 7200.0, Some(every));
+                    println!("seed {seed}: {:.1} s, {} × 429", run.ended, run.throttles);
+                }
             }
-            let mut secs = Vec::new();
-            let mut throttled = 0;
-            for seed in 0..5 {
-                let run = drive::run(&world, &mut real::Real::new(&world), seed, 7200.0, watch);
-                secs.push(run.ended);
-                throttled += run.throttles;
-            }
-            secs.sort_by(f64::total_cmp);
-            println!("{:20} {rows:8} {:7.1} [{:.1}] 429 {throttled}", world.name, secs[2], secs[4]);
+            return;
+        }
+        for job in finish(&[Who::Governor], seeds) {
+            println!("{:16} {:7} {:6.1} {:?}", job.name, job.rows, job.perfect, job.secs[0]);
         }
         return;
     }
-    let mut logs = 0.0;
-    let mut count = 0.0;
-    for profile in profiles::all() {
-        let world = &profile.world;
-        if only.as_ref().is_some_and(|o| !world.name.contains(o.as_str())) {
-            continue;
+    if let Some(only) = get("--only") {
+        look(only, seeds, secs, number("--watch"));
+        return;
+    }
+    let measured = everything(seeds, secs, has("--fixed"));
+    let text = measured.text();
+    println!("{text}");
+    if has("--write") {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/throughput.md");
+        fs::write(&path, text).expect("the table can be written");
+    }
+}
+
+/// Looks at some profiles.
+fn look(only: &str, seeds: u64, secs: f64, watch: Option<f64>) {
+    let profiles: Vec<Profile> =
+        all().into_iter().filter(|p| p.world.name.contains(only)).collect();
+    if watch.is_some() {
+        for profile in &profiles {
+            let world = &profile.world;
+            drive::run(world, &mut real::Real::new(world), 0, secs, watch);
         }
-        let mut scores = Vec::new();
-        let mut throttles = 0.0;
-        let mut late = 0.0;
-        let bound: Vec<f64> =
-            (0..world.tables.len()).map(|t| bound::rows(world, t, 0.0, until)).collect();
-        let best = bound::rate(world, 0, 1.0);
-        let mut first = 0.0;
-        let mut share = String::new();
-        for seed in 0..seeds {
-            let run = drive::run(world, &mut real::Real::new(world), seed, until, watch);
-            scores.push(run.rows.iter().zip(&bound).map(|(r, b)| *r as f64 / b).sum::<f64>());
-            throttles += 1000.0 * run.throttles as f64 / run.requests.max(1) as f64;
-            late += 1000.0 * run.throttles_late as f64 / run.requests_late.max(1) as f64;
-            let five: u64 = run.pace.iter().map(|p| p.iter().take(30).sum::<u64>()).sum();
-            first += five as f64 / bound::rows(world, 0, 0.0, 300.0) / seeds as f64;
-            if world.tables.len() > 1 || world.users.len() > 2 {
-                share = format!(
-                    "busy {:.2?} users {:.2?}",
-                    run.busy.iter().map(|b| b / run.busy.iter().sum::<f64>()).collect::<Vec<_>>(),
-                    run.busy_user
-                        .iter()
-                        .map(|b| b / run.busy_user.iter().sum::<f64>())
-                        .collect::<Vec<_>>()
-                );
-            }
-            if run.timeouts > 0 {
-                share += &format!(" timeouts {}", run.timeouts);
-            }
-        }
-        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-        let worst = scores.iter().copied().fold(f64::INFINITY, f64::min);
-        logs += mean.ln();
-        count += 1.0;
+    }
+    for f in each(&profiles, |p| measure(p, Who::Governor, seeds, secs)) {
         println!(
-            "{:36} {mean:.3} [{worst:.3}] 429 {:.2} late {:.2} first5 {first:.2} best n {:.0} C {:.0} {share}",
-            world.name,
-            throttles / seeds as f64,
-            late / seeds as f64,
-            best.1,
-            best.2
+            "{:36} {:.3} [{:.3}] 429 {:.2} late {:.2} first five {:.2} reached {:.0} fair {:.3} timeouts {:.4}",
+            f.name,
+            f.score(),
+            f.worst(),
+            f.throttles(),
+            f.throttles_late(),
+            run::mean(&f.first_five),
+            f.reached(),
+            run::least(&f.fair),
+            f.timed_out(),
         );
     }
-    println!("geometric mean {:.4}", f64::exp(logs / count));
+}
+
+fn everything(seeds: u64, secs: f64, fixed: bool) -> report::Measured {
+    let profiles = all();
+    let few = seeds.min(2);
+    let hour = each(&profiles, |p| measure(p, Who::Governor, seeds, secs));
+    let six_hours = each(&profiles, |p| measure(p, Who::Governor, few, 6.0 * secs));
+    let rivals = RIVALS
+        .iter()
+        .map(|(_, rule)| each(&profiles, |p| measure(p, Who::Rival(*rule), seeds, secs)))
+        .collect();
+    let who = [
+        Who::Governor,
+        Who::Rival(Rule::Guidance),
+        Who::Rival(Rule::Naive),
+        Who::Rival(Rule::Ratchet),
+    ];
+    let log = || Who::Governor.run(&profiles[0].world, 1, secs).log;
+    report::Measured {
+        seeds,
+        hour,
+        six_hours,
+        rivals,
+        jobs: finish(&who, seeds),
+        warm: each(&dynamics::warm_profiles(), |p| dynamics::warm(p, 0))
+            .into_iter()
+            .flatten()
+            .collect(),
+        recoveries: dynamics::recoveries(seeds),
+        controls: dynamics::controls(),
+        fixed: if fixed { each(&profiles, best_fixed) } else { Vec::new() },
+        logs: (log(), log()),
+    }
+}
+
+/// The best pair of rows and threads for a profile: score, rows, threads.
+fn best_fixed(profile: &Profile) -> (f64, u32, u32) {
+    let mut best = (0.0, 0, 0);
+    for rows in [10, 20, 30, 45, 65, 100, 140, 200, 300, 450] {
+        for threads in [4, 8, 11, 16, 20, 26, 32, 40, 50, 64] {
+            let who = Who::Rival(Rule::Fixed(rows, threads));
+            let score = measure(profile, who, 1, 3600.0).score();
+            if score > best.0 {
+                best = (score, rows, threads);
+            }
+        }
+    }
+    best
 }

@@ -1,8 +1,8 @@
 //! The environments of `adaptive-control.md` §6 and those the project adds.
 
-use crate::server::{COMPLEX, Class, Headers, MODERATE, OOB, SIMPLE, TableSpec, World};
+use crate::world::{COMPLEX, Class, Headers, MODERATE, OOB, SIMPLE, TableSpec, World};
 
-pub fn table(class: Class) -> TableSpec {
+pub(crate) fn table(class: Class) -> TableSpec {
     let guidance = if class.b == SIMPLE.b {
         (10, 50)
     } else if class.b == MODERATE.b {
@@ -24,7 +24,7 @@ pub fn table(class: Class) -> TableSpec {
     }
 }
 
-pub fn world(name: &'static str, class: Class, servers: u32, users: usize) -> World {
+pub(crate) fn world(name: &'static str, class: Class, servers: u32, users: usize) -> World {
     World {
         name,
         tables: vec![table(class)],
@@ -54,23 +54,25 @@ fn knee(class: Class, kappa: f64) -> Class {
 
 /// What a profile is judged by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Overshoot is paid back; limits as documented or told by headers.
     Told,
     /// No headers, or wrong limits nobody tells.
     Untold,
+    /// Servers cannot be told apart: chance fills their counters unevenly.
+    Chance,
     /// Lenient lock.
     Lenient,
     /// Added by the project; judged by its own rules.
     Own,
 }
 
-pub struct Profile {
-    pub world: World,
-    pub kind: Kind,
+pub(crate) struct Profile {
+    pub(crate) world: World,
+    pub(crate) kind: Kind,
 }
 
-pub fn all() -> Vec<Profile> {
+pub(crate) fn all() -> Vec<Profile> {
     let mut list = Vec::new();
     let mut told = |world: World| list.push(Profile { world, kind: Kind::Told });
     let mild = |mut w: World| {
@@ -148,7 +150,7 @@ pub fn all() -> Vec<Profile> {
     untold("E3 oob S2 U2 no headers", 1200.0);
     let mut w = world("E7 oob S4 U1 no server tokens", OOB, 4, 1);
     w.tokens = false;
-    list.push(Profile { world: w, kind: Kind::Untold });
+    list.push(Profile { world: w, kind: Kind::Chance });
     let mut w = world("G1 oob S1 U1 lenient lock", OOB, 1, 1);
     w.lenient = true;
     list.push(Profile { world: w, kind: Kind::Lenient });
@@ -172,7 +174,7 @@ pub fn all() -> Vec<Profile> {
 }
 
 /// Jobs that end: environment and rows.
-pub fn jobs() -> Vec<(World, u64)> {
+pub(crate) fn jobs() -> Vec<(World, u64)> {
     let mut list = Vec::new();
     let sizes: [(&'static str, Class, u32, usize, &[u64]); 4] = [
         ("moderate S1 U1", MODERATE, 1, 1, &[500, 5_000, 20_000, 100_000]),

@@ -1,30 +1,39 @@
 //! The real governor behind the bench's loop.
 
-use crate::drive::{Decider, Save, Word, limit_of};
-use crate::server::{Answer, Cargo, End, Headers, Limit, Server, World};
+use crate::drive::{Decider, Save, Word};
+use crate::server::{Request, Server};
+use crate::world::{Answer, Cargo, End, Limit, World};
 use dvbulk::record::throttle::Throttle;
 use dvbulk::tuning::admission::{self, Admission, Landing, Outcome, Permit};
 use dvbulk::tuning::discovery::{Discovery, PINGS_AT_ONCE, Ping};
 use dvbulk::tuning::governor::{Beginning, Governor};
+use dvbulk::tuning::learned::{Learned, RequestKind};
 use dvbulk::tuning::orders::{IdentityOrders, Orders, Range, TableOrders};
 use dvbulk::tuning::resolve::Rescue;
 use dvbulk::units::MonoTime;
 use std::collections::HashMap;
 use std::time::Duration;
 
-pub struct Real {
+/// A change of what people want.
+pub(crate) type Change = fn(&mut Orders);
+
+/// The governor and what a run knows around it.
+pub(crate) struct Real {
     governor: Option<Governor>,
     orders: Orders,
+    /// Changes to come, the latest first.
+    changes: Vec<(f64, Change)>,
+    warm: Option<Learned>,
     permits: HashMap<u64, Permit>,
     tokens: HashMap<u32, u32>,
 }
 
-pub fn point(secs: f64) -> MonoTime {
+pub(crate) fn point(secs: f64) -> MonoTime {
     MonoTime::from_origin(Duration::from_secs_f64(secs.max(0.0)))
 }
 
 impl Real {
-    pub fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let tables = world
             .tables
             .iter()
@@ -41,9 +50,40 @@ impl Real {
         Self {
             governor: None,
             orders: Orders { tables, identities, max_share: 1.0 },
+            changes: Vec::new(),
+            warm: None,
             permits: HashMap::new(),
             tokens: HashMap::new(),
         }
+    }
+
+    /// Changes what people want, at a second of the run.
+    pub(crate) fn change(mut self, at: f64, change: Change) -> Self {
+        self.changes.push((at, change));
+        self.changes.sort_by(|a, b| b.0.total_cmp(&a.0));
+        self
+    }
+
+    /// Begins from what an earlier run learnt.
+    pub(crate) fn warm(mut self, learned: Learned) -> Self {
+        self.warm = Some(learned);
+        self
+    }
+
+    /// What the next run may begin from.
+    pub(crate) fn learned(&self) -> Option<Learned> {
+        let governor = self.governor.as_ref()?;
+        Some(governor.learned("unq0000contoso", "https://contoso.example", &self.kinds(), 0))
+    }
+
+    fn kinds(&self) -> Vec<RequestKind> {
+        let kind = |table| RequestKind {
+            table: format!("table{table}"),
+            operation: "create".to_owned(),
+            columns: String::new(),
+            bypass: String::new(),
+        };
+        (0..self.orders.tables.len()).map(kind).collect()
     }
 
     fn number(&mut self, token: Option<u32>) -> Option<u32> {
@@ -69,7 +109,7 @@ impl Decider for Real {
             let sent = server.now;
             for _ in 0..PINGS_AT_ONCE {
                 tag += 1;
-                server.send(tag, 0, None, 0, 0, false, Cargo::Ping);
+                server.send(Request::ping(tag, 0));
             }
             for _ in 0..PINGS_AT_ONCE {
                 let Some(answer) = server.next(sent + 10.0) else { break };
@@ -81,14 +121,28 @@ impl Decider for Real {
                 discovery.note(ping);
             }
         }
-        let _ = Headers::Fresh;
         let beginning = Beginning {
             atomic: vec![true; self.orders.tables.len()],
             start_rows: Vec::new(),
             orders: self.orders.clone(),
             found: discovery.found(),
         };
-        self.governor = Some(Governor::new(beginning, point(server.now)));
+        let mut governor = Governor::new(beginning, point(server.now));
+        if let Some(learned) = &self.warm {
+            governor.recall(learned, &self.kinds(), 0);
+        }
+        self.governor = Some(governor);
+        self.turn(0.0);
+    }
+
+    fn turn(&mut self, now: f64) {
+        while self.changes.last().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, change)) = self.changes.pop() {
+                change(&mut self.orders);
+                let orders = self.orders.clone();
+                self.it().order(orders);
+            }
+        }
     }
 
     fn rows(&mut self, table: usize, _: f64) -> u32 {
@@ -118,8 +172,12 @@ impl Decider for Real {
 
     fn landed(&mut self, answer: &Answer, now: f64) {
         let Some(permit) = self.permits.remove(&answer.tag) else { return };
-        let outcome = match (answer.end, limit_of(answer.end)) {
-            (_, Some((limit, wait))) => Outcome::Throttled {
+        let outcome = match answer.end {
+            End::Done => Outcome::Done,
+            End::Refused => Outcome::Refused,
+            End::Passing => Outcome::Passing,
+            End::TimedOut => Outcome::TimedOut,
+            End::Throttled(limit, wait) => Outcome::Throttled {
                 kind: match limit {
                     Limit::Time => Throttle::Time,
                     Limit::Requests => Throttle::Requests,
@@ -127,10 +185,6 @@ impl Decider for Real {
                 },
                 retry_after: Some(Duration::from_secs_f64(wait)),
             },
-            (End::Refused, _) => Outcome::Refused,
-            (End::Passing, _) => Outcome::Passing,
-            (End::TimedOut, _) => Outcome::TimedOut,
-            _ => Outcome::Done,
         };
         let landing = Landing {
             outcome,
@@ -170,7 +224,6 @@ impl Decider for Real {
     }
 
     fn state(&mut self, now: f64) -> String {
-        let v = self.it().view(point(now));
-        format!("{v:?}")
+        format!("{:?}", self.it().view(point(now)))
     }
 }

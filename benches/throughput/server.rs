@@ -1,134 +1,38 @@
 //! A Dataverse as far as its speed goes, in virtual time: requests share a processor and slow each
 //! other, windows fill, limits refuse. Source of every law: `adaptive-control.md` §2, §6.
 
+use crate::counter::Counter;
+use crate::world::{Answer, Cargo, End, Headers, WINDOW, World, at};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 
-pub const WINDOW: f64 = 300.0;
+/// Longest a request may run, seconds.
 const HARD_LIMIT: f64 = 120.0;
 
-/// Uncontended seconds of a request, and how requests of one table slow each other.
+/// A request as it leaves the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Class {
-    pub a: f64,
-    pub b: f64,
-    pub d: f64,
-    pub sigma: f64,
-    pub kappa: f64,
+pub(crate) struct Request {
+    /// Number the answer will carry.
+    pub(crate) tag: u64,
+    /// User it goes through.
+    pub(crate) user: usize,
+    /// Server its cookie names.
+    pub(crate) server: Option<u32>,
+    /// Table, its rows, and whether one of them is bad.
+    pub(crate) table: usize,
+    pub(crate) rows: u32,
+    pub(crate) bad: bool,
+    /// What it carries.
+    pub(crate) cargo: Cargo,
 }
 
-impl Class {
-    pub fn secs(&self, n: f64) -> f64 {
-        self.a + self.b * n + self.d * n * n
+impl Request {
+    /// An empty one.
+    pub(crate) fn ping(tag: u64, user: usize) -> Self {
+        Self { tag, user, server: None, table: 0, rows: 0, bad: false, cargo: Cargo::Ping }
     }
-}
-
-pub const SIMPLE: Class = Class { a: 0.10, b: 0.006, d: 1e-6, sigma: 0.0, kappa: 0.0 };
-pub const MODERATE: Class = Class { a: 0.15, b: 0.020, d: 4e-6, sigma: 0.0, kappa: 0.0 };
-pub const OOB: Class = Class { a: 0.30, b: 0.060, d: 2e-5, sigma: 0.0, kappa: 0.0 };
-pub const COMPLEX: Class = Class { a: 0.40, b: 0.25, d: 1e-3, sigma: 0.0, kappa: 0.0 };
-
-/// One table to load.
-#[derive(Clone, Debug)]
-pub struct TableSpec {
-    pub class: Class,
-    /// Rows; `None` never ends.
-    pub rows: Option<u64>,
-    pub bad: f64,
-    pub hazard: f64,
-    pub weight: f64,
-    /// (from second, factor) on durations of this table.
-    pub drift: Vec<(f64, f64)>,
-    /// Cost of a row in `$batch` over a bulk row.
-    pub batch_ratio: f64,
-    /// Guidance of seed 004: batch × threads.
-    pub guidance: (u32, u32),
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Headers {
-    None,
-    Fresh,
-    /// Shown as they were at the last refresh, this many seconds apart.
-    Stale(f64),
-}
-
-/// One environment and what happens to it.
-#[derive(Clone, Debug)]
-pub struct World {
-    pub name: &'static str,
-    pub tables: Vec<TableSpec>,
-    pub servers: Vec<(f64, u32)>,
-    /// Execution-seconds limit of each user.
-    pub users: Vec<f64>,
-    pub requests_limit: f64,
-    pub concurrent: usize,
-    /// One counter a user over all servers.
-    pub shared: bool,
-    pub tokens: bool,
-    pub headers: Headers,
-    pub enforcement_lag: f64,
-    pub lenient: bool,
-    pub latency: f64,
-    pub noise: f64,
-    pub sigma: f64,
-    /// (from second, κ).
-    pub kappa: Vec<(f64, f64)>,
-    /// Slow-down per row in flight.
-    pub lock: f64,
-    /// Share of every limit that somebody else spends, from, until.
-    pub foreign: Option<(f64, f64, f64)>,
-    /// Hint of the environment, as the service would give it.
-    pub hint: u32,
-}
-
-pub fn at(steps: &[(f64, f64)], now: f64) -> f64 {
-    steps.iter().rev().find(|(from, _)| *from <= now).map_or(1.0, |(_, v)| *v)
-}
-
-impl World {
-    pub fn servers_at(&self, now: f64) -> u32 {
-        self.servers.iter().rev().find(|(from, _)| *from <= now).map_or(1, |(_, v)| *v)
-    }
-    pub fn f(&self, now: f64, c: f64) -> f64 {
-        1.0 + self.sigma * (c - 1.0) + at(&self.kappa, now) * c * (c - 1.0)
-    }
-}
-
-/// What a request is made of.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Cargo {
-    Bulk,
-    Apart,
-    Ping,
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Limit {
-    Time,
-    Requests,
-    Concurrency,
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum End {
-    Done,
-    Refused,
-    Passing,
-    TimedOut,
-    Throttled(Limit, f64),
-}
-
-/// An answer as it reaches the client.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    pub tag: u64,
-    pub end: End,
-    pub server: Option<u32>,
-    pub time_left: Option<f64>,
-    pub requests_left: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,72 +46,10 @@ struct Running {
     end: End,
 }
 
-#[derive(Default, Debug)]
-struct Sum {
-    entries: VecDeque<(f64, f64)>,
-    sum: f64,
-}
-
-impl Sum {
-    fn add(&mut self, now: f64, amount: f64) {
-        self.entries.push_back((now, amount));
-        self.sum += amount;
-    }
-    fn at(&mut self, now: f64) -> f64 {
-        while self.entries.front().is_some_and(|(at, _)| now - at >= WINDOW) {
-            let (_, amount) = self.entries.pop_front().expect("looked");
-            self.sum -= amount;
-        }
-        self.sum
-    }
-    /// The sum as known `lag` seconds late.
-    fn lagged(&mut self, now: f64, lag: f64) -> f64 {
-        let mut sum = self.at(now);
-        for (at, amount) in self.entries.iter().rev() {
-            if now - at >= lag {
-                break;
-            }
-            sum -= amount;
-        }
-        sum
-    }
-    fn falls_below(&self, target: f64) -> f64 {
-        let mut sum = self.sum;
-        for (at, amount) in &self.entries {
-            sum -= amount;
-            if sum < target {
-                return at + WINDOW;
-            }
-        }
-        self.entries.back().map_or(0.0, |(at, _)| at + WINDOW)
-    }
-}
-
-#[derive(Default, Debug)]
-struct Counter {
-    time: Sum,
-    requests: Sum,
-    in_flight: usize,
-    locked: Option<(f64, Limit)>,
-    offences: f64,
-    last_offence: f64,
-    shown: Option<(f64, f64, f64)>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    Arrives {
-        tag: u64,
-        user: usize,
-        server: Option<u32>,
-        table: usize,
-        rows: f64,
-        bad: bool,
-        cargo: Cargo,
-    },
-    HardLimit {
-        tag: u64,
-    },
+    Arrives(Request),
+    HardLimit { tag: u64 },
     Answers(Answer),
     Foreign,
 }
@@ -251,9 +93,9 @@ impl Ord for Finish {
 }
 
 /// The service.
-pub struct Server {
-    pub world: World,
-    pub now: f64,
+pub(crate) struct Server {
+    pub(crate) world: World,
+    pub(crate) now: f64,
     rng: SmallRng,
     due: BinaryHeap<Due>,
     order: u64,
@@ -262,19 +104,17 @@ pub struct Server {
     clocks: Vec<(f64, f64, BinaryHeap<Finish>)>,
     rows_running: f64,
     counters: HashMap<(usize, u32), Counter>,
-    pub throttles: u64,
-    pub requests: u64,
-    pub timeouts: u64,
+    pub(crate) throttles: u64,
+    pub(crate) requests: u64,
+    pub(crate) timeouts: u64,
     /// Execution seconds by table and by user.
-    pub busy: Vec<f64>,
-    pub busy_user: Vec<f64>,
+    pub(crate) busy: Vec<f64>,
+    pub(crate) busy_user: Vec<f64>,
     last_servers: u32,
-    /// First number of the servers that are up: a change brings new ones.
-    base: u32,
 }
 
 impl Server {
-    pub fn new(world: World, seed: u64) -> Self {
+    pub(crate) fn new(world: World, seed: u64) -> Self {
         let mut server = Self {
             now: 0.0,
             rng: SmallRng::seed_from_u64(seed),
@@ -290,7 +130,6 @@ impl Server {
             busy: vec![0.0; world.tables.len()],
             busy_user: vec![0.0; world.users.len()],
             last_servers: world.servers_at(0.0),
-            base: 0,
             world,
         };
         if server.world.foreign.is_some() {
@@ -299,29 +138,14 @@ impl Server {
         server
     }
 
-    pub fn chance(&mut self) -> f64 {
-        self.rng.random()
-    }
-
     fn push(&mut self, at: f64, event: Event) {
         self.order += 1;
         self.due.push(Due { at, order: self.order, event });
     }
 
     /// A request leaves the client.
-    pub fn send(
-        &mut self,
-        tag: u64,
-        user: usize,
-        server: Option<u32>,
-        table: usize,
-        rows: u32,
-        bad: bool,
-        cargo: Cargo,
-    ) {
-        let at = self.now + self.world.latency;
-        let rows = f64::from(rows);
-        self.push(at, Event::Arrives { tag, user, server, table, rows, bad, cargo });
+    pub(crate) fn send(&mut self, request: Request) {
+        self.push(self.now + self.world.latency, Event::Arrives(request));
     }
 
     fn slow(&self, table: usize) -> f64 {
@@ -334,7 +158,7 @@ impl Server {
     }
 
     /// Runs to the next answer, at most to `until`.
-    pub fn next(&mut self, until: f64) -> Option<Answer> {
+    pub(crate) fn next(&mut self, until: f64) -> Option<Answer> {
         loop {
             let mut finish: Option<(f64, usize)> = None;
             for table in 0..self.clocks.len() {
@@ -373,9 +197,7 @@ impl Server {
                     }
                 }
                 Event::Foreign => self.foreign(),
-                Event::Arrives { tag, user, server, table, rows, bad, cargo } => {
-                    self.arrive(tag, user, server, table, rows, bad, cargo);
-                }
+                Event::Arrives(request) => self.arrive(request),
             }
         }
     }
@@ -388,43 +210,36 @@ impl Server {
         }
         self.now = self.now.max(to);
         let servers = self.world.servers_at(self.now);
-        if servers != self.last_servers {
-            if servers < self.last_servers {
-                // The first ones stay.
-            } else if self.last_servers < servers {
-                // Those that come are new ones, with empty windows.
-                let (base, last) = (self.base, self.last_servers);
-                self.counters.retain(|(_, s), _| self.world.shared || *s < base + last);
-            }
-            self.last_servers = servers;
+        if servers > self.last_servers {
+            // Those that come are new ones, with empty windows.
+            let (last, shared) = (self.last_servers, self.world.shared);
+            self.counters.retain(|(_, server), _| shared || *server < last);
         }
+        self.last_servers = servers;
     }
 
     fn counter_key(&self, user: usize, server: u32) -> (usize, u32) {
         (user, if self.world.shared { 0 } else { server })
     }
 
-    fn arrive(
-        &mut self,
-        tag: u64,
-        user: usize,
-        server: Option<u32>,
-        table: usize,
-        rows: f64,
-        bad: bool,
-        cargo: Cargo,
-    ) {
+    fn arrive(&mut self, request: Request) {
+        let Request { tag, user, table, bad, cargo, .. } = request;
+        let rows = f64::from(request.rows);
         let alive = self.last_servers;
-        let server =
-            server.filter(|s| *s < alive).unwrap_or_else(|| self.rng.random_range(0..alive));
+        let server = request
+            .server
+            .filter(|s| *s < alive)
+            .unwrap_or_else(|| self.rng.random_range(0..alive));
         let now = self.now;
         self.requests += 1;
-        if let Some(refusal) = self.limits(user, server) {
+        let spread: f64 = self.rng.random();
+        let key = self.counter_key(user, server);
+        let counter = self.counters.entry(key).or_default();
+        if let Some((limit, wait)) = counter.refuses(&self.world, user, now, spread) {
             self.throttles += 1;
-            self.answer(tag, user, server, End::Throttled(refusal.0, refusal.1));
+            self.answer(tag, user, server, End::Throttled(limit, wait));
             return;
         }
-        let key = self.counter_key(user, server);
         let counter = self.counters.entry(key).or_default();
         counter.requests.add(now, 1.0);
         if cargo == Cargo::Ping {
@@ -469,49 +284,6 @@ impl Server {
         (s * normal - s * s / 2.0).exp()
     }
 
-    /// Refuses, or not.
-    fn limits(&mut self, user: usize, server: u32) -> Option<(Limit, f64)> {
-        let key = self.counter_key(user, server);
-        let (now, lag) = (self.now, self.world.enforcement_lag);
-        let time_limit = self.world.users[user];
-        let (requests_limit, lenient) = (self.world.requests_limit, self.world.lenient);
-        let concurrent = self.world.concurrent;
-        let spread: f64 = self.rng.random();
-        let counter = self.counters.entry(key).or_default();
-        if let Some((until, limit)) = counter.locked {
-            if now < until {
-                return Some((limit, until - now));
-            }
-            counter.locked = None;
-        }
-        if counter.in_flight >= concurrent {
-            return Some((Limit::Concurrency, 1.0 + 9.0 * spread));
-        }
-        let checks = [(Limit::Time, time_limit), (Limit::Requests, requests_limit)];
-        for (limit, most) in checks {
-            let sum = if limit == Limit::Time { &mut counter.time } else { &mut counter.requests };
-            let value = sum.lagged(now, lag);
-            if value < most {
-                continue;
-            }
-            let over = sum.at(now) - most;
-            let target = if lenient { most } else { most - over.min(0.5 * most) };
-            let mut until = sum.falls_below(target);
-            if now - counter.last_offence > WINDOW {
-                counter.offences = 0.0;
-            }
-            if !lenient {
-                until += 5.0 * counter.offences;
-            }
-            counter.offences += 1.0;
-            counter.last_offence = now;
-            let wait = (until - now).clamp(1.0, WINDOW);
-            counter.locked = Some((now + wait, limit));
-            return Some((limit, wait));
-        }
-        None
-    }
-
     fn finish(&mut self, tag: u64, forced: Option<End>) {
         let Some(run) = self.running.remove(&tag) else { return };
         let now = self.now;
@@ -551,7 +323,7 @@ impl Server {
         let answer = Answer {
             tag,
             end,
-            server: self.world.tokens.then_some(server + self.base),
+            server: self.world.tokens.then_some(server),
             time_left: shown.map(|(t, _)| t.max(0.0)),
             requests_left: shown.map(|(_, r)| r.max(0.0)),
         };

@@ -2,12 +2,46 @@
 
 use crate::record::throttle::Throttle;
 use crate::tuning::admission::{Admission, Why};
-use crate::tuning::governor::{Governor, index, point};
+use crate::tuning::governor::{Governor, index, is_usable, point, secs};
 use crate::tuning::lane::Refusal;
 use crate::tuning::view::Bound;
+use crate::units::MonoTime;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// A lane that may take a request: the higher the score, the sooner it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    score: f64,
+    place: usize,
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.place.cmp(&self.place))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
 
 impl Governor {
     pub(super) fn has_turn(&self, table: usize, predicted: f64) -> bool {
+        if self.sent.is_empty() {
+            // Nobody's landing would wake it, whatever the others do with their turn.
+            return true;
+        }
         let state = &self.tables[table];
         let weight = self.orders.tables[table].weight.max(1e-3);
         let lead = 2.0 * predicted / weight;
@@ -16,7 +50,7 @@ impl Governor {
             other == table
                 || !o.wants
                 || wanted.paused
-                || o.in_flight >= wanted.parallel.max
+                || o.in_flight >= wanted.parallel.max.max(1)
                 || state.clock <= o.clock + lead
         })
     }
@@ -24,52 +58,87 @@ impl Governor {
     /// The lane with most to spend that takes a request of `predicted` seconds.
     pub(super) fn pick(
         &mut self,
-        now: f64,
+        at: MonoTime,
         predicted: f64,
         deviation: f64,
     ) -> Result<usize, Admission> {
+        let now = secs(at);
         let share = self.orders.max_share;
-        let mut order: Vec<(f64, usize)> = Vec::with_capacity(self.lanes.len());
+        let mut order = std::mem::take(&mut self.order_of_lanes);
+        order.clear();
         let mut barred = None;
-        let mut usable = false;
-        for place in 0..self.lanes.len() {
-            let lane = &self.lanes[place];
-            if !self.usable(lane) {
-                let wanted = &self.orders.identities[lane.identity];
+        for (place, lane) in self.lanes.iter_mut().enumerate() {
+            let wanted = &self.orders.identities[lane.identity];
+            if !is_usable(&self.alive, wanted, lane) {
                 if wanted.entitlement_used_up && !wanted.paused {
                     barred = Some(lane.identity);
                 }
                 continue;
             }
-            usable = true;
+            let spent = lane.spent.sum(now) / lane.limit();
             let score = if self.sprint {
-                -(lane.flights.len() as f64 + 1.0) / lane.parallel.max(1.0)
-                    - lane.spent.sum_at(now) / lane.limit()
+                -(lane.flights.len() as f64 + 1.0) / lane.parallel.max(1.0) - spent
             } else {
                 // Seconds of its budget saved up; full ones by what their window holds.
-                lane.tokens / lane.rate(share).max(1e-6) - lane.spent.sum_at(now) / lane.limit()
+                lane.tokens / lane.rate(share).max(1e-6) - spent
             };
-            order.push((score, place));
+            order.push(Candidate { score, place });
         }
-        if !usable {
+        if order.is_empty() {
+            self.order_of_lanes = order;
             let why = barred
                 .map_or(Why::Paused, |identity| Why::Entitlement { identity: index(identity) });
             return Err(Admission::Wait(None, why));
         }
-        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        let mut first: Option<(Refusal, f64, usize)> = None;
+        // Nearly always one of the first takes it: no need to sort them all.
+        let mut heap = BinaryHeap::from(order);
+        let picked = self.first_that_takes(&mut heap, at, predicted, deviation);
+        self.order_of_lanes = heap.into_vec();
+        picked
+    }
+
+    fn first_that_takes(
+        &mut self,
+        heap: &mut BinaryHeap<Candidate>,
+        at: MonoTime,
+        predicted: f64,
+        deviation: f64,
+    ) -> Result<usize, Admission> {
+        let now = secs(at);
+        let share = self.orders.max_share;
         let gap = 1.2 * self.latency + 0.01;
-        for (_, place) in order {
-            match self.lanes[place].allows(now, predicted, share, self.sprint, deviation, gap) {
-                Ok(()) => return Ok(place),
+        let mut first: Option<(Refusal, f64, usize)> = None;
+        let mut slowed: Option<(MonoTime, usize)> = None;
+        while let Some(Candidate { place, .. }) = heap.pop() {
+            let lane = &mut self.lanes[place];
+            match lane.allows(now, predicted, share, self.sprint, deviation, gap) {
+                Ok(()) => {}
                 Err((refusal, until)) => {
                     if first.is_none_or(|(_, least, _)| until < least) {
                         first = Some((refusal, until, place));
                     }
+                    continue;
+                }
+            }
+            let identity = lane.identity;
+            // An identity that may not yet must not hold the others.
+            match self.ceilings.get(identity).and_then(Option::as_ref).map(|c| c.take(at)) {
+                None | Some(Ok(())) => return Ok(place),
+                Some(Err(until)) => {
+                    if slowed.is_none_or(|(least, _)| until < least) {
+                        slowed = Some((until, identity));
+                    }
                 }
             }
         }
-        Err(self.refused(first, now))
+        match slowed {
+            Some((until, identity)) => {
+                let other = first.map_or(f64::INFINITY, |(_, until, _)| until.max(now + 0.002));
+                let until = if other < secs(until) { point(other) } else { until };
+                Err(Admission::Wait(Some(until), Why::Ceiling { identity: index(identity) }))
+            }
+            None => Err(self.refused(first, now)),
+        }
     }
 
     pub(super) fn refused(&mut self, first: Option<(Refusal, f64, usize)>, now: f64) -> Admission {

@@ -76,35 +76,50 @@ impl Discovery {
         self.failed += 1;
     }
 
+    /// Per server: pings it took, how far its counter fell meanwhile, and values it showed.
+    fn by_server(&self) -> Vec<(f64, f64, f64)> {
+        (0..self.servers)
+            .filter_map(|server| {
+                let mine = self.pings.iter().filter(|p| p.server == Some(server));
+                let mut seen: Vec<f64> = mine.filter_map(|p| p.requests_remaining).collect();
+                let pings = seen.len() as f64;
+                seen.sort_by(f64::total_cmp);
+                let fell = seen.last()? - seen.first()? + 1.0;
+                seen.dedup();
+                Some((pings, fell, seen.len() as f64))
+            })
+            .collect()
+    }
+
+    fn scope(&self) -> Scope {
+        let servers = self.by_server();
+        let sum = |part: fn(&(f64, f64, f64)) -> f64| servers.iter().map(part).sum::<f64>();
+        let pings = sum(|s| s.0);
+        if self.servers == 1 {
+            // One server counts as one counter, whatever it counts by.
+            return Scope::Identity;
+        }
+        if self.servers == 0 || pings < 6.0 {
+            return Scope::Unknown;
+        }
+        if sum(|s| s.2) < 0.7 * pings {
+            // Not every ping shows: counters are shown late, and the load itself will tell.
+            return Scope::Unknown;
+        }
+        // A counter of its own falls by the pings of its server, a shared one by those of all.
+        let fell = sum(|s| s.1) / pings;
+        if fell > f64::from(self.servers).sqrt().min(2.0) { Scope::Identity } else { Scope::Server }
+    }
+
     /// The verdict.
     #[must_use]
     pub fn found(&self) -> Found {
-        let counts: Vec<f64> = self.pings.iter().filter_map(|p| p.requests_remaining).collect();
-        let low = counts.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = counts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let pings = counts.len() as f64;
-        let servers = self.servers;
-        let scope = if servers == 1 {
-            // One server counts as one counter, whatever it counts by.
-            Scope::Identity
-        } else if servers == 0 || counts.len() < 6 {
-            Scope::Unknown
-        } else {
-            let reach = pings / (high - low + 1.0);
-            if reach < f64::from(servers).sqrt().min(1.6) {
-                Scope::Identity
-            } else if reach > 2.0 * f64::from(servers) {
-                Scope::Unknown // counters that stand still are stale
-            } else {
-                Scope::Server
-            }
-        };
         let latency = self.pings.iter().map(|p| p.round_trip_secs).fold(f64::INFINITY, f64::min);
         Found {
-            scope,
-            servers,
+            scope: self.scope(),
+            servers: self.servers,
             latency_secs: if latency.is_finite() { latency } else { 0.0 },
-            headers: !counts.is_empty(),
+            headers: self.pings.iter().any(|p| p.requests_remaining.is_some()),
         }
     }
 }
@@ -155,6 +170,13 @@ mod tests {
     #[test]
     fn counters_that_stand_still_prove_nothing() {
         let found = discover(4, |_, _| Some(6000.0));
+        assert_eq!(found.scope, Scope::Unknown);
+    }
+
+    #[test]
+    fn a_counter_that_jumps_now_and_then_proves_nothing() {
+        // One counter, shown late: 48 pings, three values.
+        let found = discover(8, |turn, _| Some(6000.0 - (turn / 16 * 16) as f64));
         assert_eq!(found.scope, Scope::Unknown);
     }
 

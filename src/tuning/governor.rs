@@ -4,9 +4,10 @@
 use crate::record::throttle::Throttle;
 use crate::tuning::admission::{Admission, Cargo, Landing, Outcome, Permit, Why};
 use crate::tuning::ceiling::Ceiling;
+use crate::tuning::choose::Candidate;
 use crate::tuning::discovery::Found;
 use crate::tuning::lane::{Lane, TIME_LIMIT_SECS};
-use crate::tuning::orders::Orders;
+use crate::tuning::orders::{IdentityOrders, Orders};
 use crate::tuning::parallel::Parallel;
 use crate::tuning::resolve::Rescue;
 use crate::tuning::scope::SEARCH_SECS;
@@ -14,6 +15,7 @@ use crate::tuning::slopes::{Slope, Slopes};
 use crate::tuning::table::TableState;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Seconds between two looks at what changes by time alone.
@@ -91,8 +93,10 @@ pub struct Governor {
     /// Requests used as last said, by identity and server, while the scope is open.
     pub(super) counters_said: Vec<((usize, u32), f64)>,
     pub(super) ratios: Vec<f64>,
-    /// When several servers first looked like one counter.
-    pub(super) suspected: Option<f64>,
+    /// Recent locks: identity, when they end, servers that spoke of them.
+    pub(super) locks: VecDeque<(usize, f64, Vec<u32>)>,
+    /// Room for the lanes in the order of asking; empty between decisions.
+    pub(super) order_of_lanes: Vec<Candidate>,
 }
 
 pub(super) fn secs(at: MonoTime) -> f64 {
@@ -107,6 +111,13 @@ pub(super) fn index(identity: usize) -> u16 {
     u16::try_from(identity).unwrap_or(u16::MAX)
 }
 
+/// Whether a lane may send at all: its server is up and nobody stopped its identity.
+pub(super) fn is_usable(alive: &[bool], wanted: &IdentityOrders, lane: &Lane) -> bool {
+    lane.server.is_none_or(|s| alive.get(s as usize).copied().unwrap_or(false))
+        && !wanted.paused
+        && !wanted.entitlement_used_up
+}
+
 impl Governor {
     /// A governor that knows nothing but what discovery found.
     #[must_use]
@@ -115,7 +126,7 @@ impl Governor {
         let now = secs(now);
         let identities = orders.identities.len();
         let (lanes, scope) = Self::lanes(&found, identities, now);
-        let start = (lanes.len() as f64).clamp(4.0, 16.0);
+        let start = (lanes.len() as f64).clamp(6.0, 16.0);
         let mut tables = atomic.iter().map(|atomic| TableState::new(*atomic)).collect::<Vec<_>>();
         for (place, table) in tables.iter_mut().enumerate() {
             let range = orders.tables.get(place).map_or((1, 1000), |o| (o.batch.min, o.batch.max));
@@ -162,7 +173,8 @@ impl Governor {
             warm: false,
             counters_said: Vec::new(),
             ratios: Vec::new(),
-            suspected: None,
+            locks: VecDeque::new(),
+            order_of_lanes: Vec::new(),
             tables,
             orders,
         }
@@ -255,7 +267,7 @@ impl Governor {
         if self.orders.max_share <= 0.0 {
             return Admission::Wait(None, Why::Schedule);
         }
-        if self.tables[table].in_flight >= wanted.parallel.max {
+        if self.tables[table].in_flight >= wanted.parallel.max.max(1) {
             return Admission::Wait(None, Why::TableParallel);
         }
         let cap = self.cap(now);
@@ -272,16 +284,10 @@ impl Governor {
             return Admission::Wait(None, Why::Turn);
         }
         let deviation = self.tables[table].variance.sqrt();
-        let lane = match self.pick(now, predicted, deviation) {
+        let lane = match self.pick(at, predicted, deviation) {
             Ok(lane) => lane,
             Err(wait) => return wait,
         };
-        let identity = self.lanes[lane].identity;
-        if let Some(Some(ceiling)) = self.ceilings.get(identity)
-            && let Err(until) = ceiling.take(at)
-        {
-            return Admission::Wait(Some(until), Why::Ceiling { identity: index(identity) });
-        }
         Admission::Go(self.send(table, lane, rows_f, cargo, predicted, now, cap))
     }
 
@@ -468,33 +474,28 @@ impl Governor {
         self.parallel.step(self.slope_parallel, ceiling);
         let hold = self.parallel.is_ramping();
         let range = self.rows_range(sent.table);
-        let limit = self.lanes.first().map_or(TIME_LIMIT_SECS, Lane::limit);
+        let limit = self.lanes.first().map_or(TIME_LIMIT_SECS, Lane::limit_of_a_counter);
         let least = self.lanes.first().map_or(0.2, Lane::secs_a_request);
-        self.tables[sent.table].resize(now, self.slope_rows, (limit, least), range, hold);
+        let blind = f64::from(u8::from(self.lanes.first().is_some_and(|l| l.counters > 1.0)));
+        self.tables[sent.table].resize(now, self.slope_rows, (limit, least, blind), range, hold);
     }
 
     fn throttled(&mut self, lane: usize, kind: Throttle, wait: Option<f64>, now: f64) {
+        let canary = self.lanes[lane].canary.is_some();
         let fresh = self.lanes[lane].throttled(kind, wait, now);
         if fresh && kind == Throttle::Time && !self.headers {
-            let value = self.lanes[lane].time.value;
-            // Without headers what one lane met is believed of all, when it is much less.
-            for other in &mut self.lanes {
-                if value < 0.9 * other.time.value {
-                    other.time.value = value / 0.98;
-                }
-            }
-            self.canary_at = now + 600.0;
+            self.limit_met(lane, canary, now);
         }
-        if fresh && self.scope == Scope::Server && kind == Throttle::Time && !self.headers {
-            self.suspect_shared_counter(self.lanes[lane].identity, now);
+        if self.scope == Scope::Server
+            && kind != Throttle::Concurrency
+            && let Some(wait) = wait
+        {
+            self.suspect_shared_counter(lane, now + wait, now);
         }
     }
 
     pub(super) fn usable(&self, lane: &Lane) -> bool {
-        let alive =
-            lane.server.is_none_or(|s| self.alive.get(s as usize).copied().unwrap_or(false));
-        let wanted = &self.orders.identities[lane.identity];
-        alive && !wanted.paused && !wanted.entitlement_used_up
+        is_usable(&self.alive, &self.orders.identities[lane.identity], lane)
     }
 
     pub(super) fn typical_secs(&self) -> f64 {

@@ -2,6 +2,7 @@
 //! these count apart: what was spent on it, what it is believed to allow, and when it is closed.
 
 use crate::record::throttle::Throttle;
+use crate::tuning::blind::Blind;
 use crate::tuning::window::{WINDOW_SECS, Window};
 
 /// Execution seconds a window and counter, until something better is known.
@@ -39,6 +40,11 @@ pub(super) struct Flight {
     pub(super) sent: f64,
     pub(super) predicted: f64,
 }
+
+/// What is left of the sum of several counters that cannot be told apart.
+///
+/// Source: `adaptive-control.md` §4.2 says 6 %; here the fullest one is watched, and needs less.
+const BLIND_MARGIN: f64 = 0.02;
 
 /// Seconds between two marks of what was said.
 const MARK_SECS: f64 = 6.0;
@@ -128,12 +134,13 @@ pub(super) struct Lane {
     last_sent: f64,
     last_throttle: f64,
     pub(super) throttles: u32,
+    /// How often in a row the limit of time was met at about the same place.
+    pub(super) met: u32,
     /// Tries a higher limit than believed.
     pub(super) canary: Option<Canary>,
-    /// Counters it stands for when servers cannot be told apart.
+    /// Counters it stands for when servers cannot be told apart, and what it knows of them.
     pub(super) counters: f64,
-    /// Fading mean of the requests used, as headers said.
-    pub(super) said: Option<f64>,
+    pub(super) blind: Blind,
     pub(super) created: f64,
     /// Requests used, as the last headers said.
     pub(super) requests_said: Option<f64>,
@@ -167,9 +174,10 @@ impl Lane {
             last_sent: f64::NEG_INFINITY,
             last_throttle: f64::NEG_INFINITY,
             throttles: 0,
+            met: 0,
             canary: None,
             counters: 1.0,
-            said: None,
+            blind: Blind::default(),
             created: now,
             requests_said: None,
         }
@@ -185,12 +193,18 @@ impl Lane {
         let tried = if self.canary.is_some() { CANARY } else { 1.0 };
         let blind = if self.counters > 1.0 {
             // Chance does not spread requests evenly over the servers.
-            self.counters * (1.0 - 0.06 - 0.01 * f64::from(self.throttles.min(20)))
+            self.counters * (1.0 - BLIND_MARGIN)
         } else {
             1.0
         };
         self.time.value * tried * blind
     }
+
+    /// The limit of one counter of those it stands for.
+    pub(super) fn limit_of_a_counter(&self) -> f64 {
+        self.limit() / self.counters
+    }
+
     fn requests_limit(&self) -> f64 {
         self.requests.value * if self.counters > 1.0 { 0.94 * self.counters } else { 1.0 }
     }
@@ -258,18 +272,37 @@ impl Lane {
             let at = self.spent.falls_to(most - need) - predicted;
             return Err((Refusal::Time, at));
         }
-        // The longest one under way may be booked over there already.
-        let longest = self
-            .flights
-            .iter()
-            .map(|f| (1.05 * (now - f.sent)).max(1.2 * f.predicted))
-            .fold(0.0, f64::max);
+        let longest = self.longest(now);
+        if self.counters > 1.0
+            && let Some(room) = self.blind.room(now, spent, self.counters)
+            && room < busy / self.counters + 0.3 * predicted.max(longest)
+        {
+            // The fullest counter may be the one that gets it. Not all that could come together:
+            // waiting for the worst case costs more than one refusal.
+            return Err((Refusal::Time, now + 0.25));
+        }
         // What somebody else may spend until the next answer.
         let most = 0.997 * limit - 4.0 * self.time.falls;
         if (!empty || spent > 0.5 * limit) && spent + longest > most {
             return Err((Refusal::Time, self.spent.falls_to(most - longest)));
         }
         Ok(())
+    }
+
+    /// Seconds of the longest request under way: it may be booked over there already.
+    fn longest(&self, now: f64) -> f64 {
+        let secs = |f: &Flight| (1.05 * (now - f.sent)).max(1.2 * f.predicted);
+        self.flights.iter().map(secs).fold(0.0, f64::max)
+    }
+
+    /// Share of the limits that an empty request finds free; none when it would be refused.
+    pub(super) fn room_for_a_ping(&mut self, now: f64) -> f64 {
+        let limit = self.limit() * (self.time.at(now) / self.time.value);
+        let spent = self.spent.sum(now) + self.longest(now);
+        let time = 1.0 - spent / (0.997 * limit - 4.0 * self.time.falls).max(1.0);
+        let requests = 1.0 - self.sent.sum(now) / (0.985 * self.requests_limit()).max(1.0);
+        let parallel = 1.0 - self.flights.len() as f64 / (0.8 * self.parallel).max(1.0);
+        if self.closed_until > now { 0.0 } else { time.min(requests).min(parallel).max(0.0) }
     }
 
     /// Takes a request.
@@ -313,16 +346,21 @@ impl Lane {
     /// What an answer said is left.
     pub(super) fn hear(&mut self, now: f64, time: Option<f64>, requests: Option<f64>) {
         if let Some(remaining) = time {
-            let used = self.spent.sum(now) / self.counters;
-            self.time.hear(used, remaining, now);
+            let spent = self.spent.sum(now);
+            if self.counters > 1.0 {
+                // Which counter spoke is not known: no less than the most that was ever left.
+                self.time.value = self.time.value.max(remaining);
+                self.blind.note(now, remaining, spent, self.counters);
+            } else {
+                self.time.hear(spent, remaining, now);
+            }
         }
         if let Some(remaining) = requests {
             let used = self.sent.sum(now) / self.counters;
             self.requests.hear(used, remaining, now);
             let said = (self.requests.largest.max(self.requests.value) - remaining).max(0.0);
-            let mean = self.said.map_or(said, |mean| mean + 0.05 * (said - mean));
-            self.said = Some(mean);
             self.requests_said = Some(said);
+            self.blind.count(self.sent.sum(now), said);
         }
     }
 
@@ -355,9 +393,12 @@ impl Lane {
                 // Never by more than half: somebody else, or an earlier run, may have spent it.
                 let floor = 0.5 * self.time.value;
                 let spent = self.spent.sum(now);
-                if self.canary.take().is_none() {
-                    let met = 0.98 * spent / self.counters;
-                    self.time.value = met.min(0.995 * self.time.value).max(floor);
+                // One of several counters was full: nothing is learnt of the limit of each.
+                if self.canary.take().is_none() && self.counters <= 1.0 {
+                    let before = self.time.value;
+                    self.time.value = (0.98 * spent).min(0.995 * before).max(floor);
+                    let same = self.time.value > 0.93 * before;
+                    self.met = if same { self.met + 1 } else { 1 };
                 }
             }
             Throttle::Requests => {

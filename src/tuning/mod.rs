@@ -11,6 +11,7 @@
 //! and how).
 
 pub mod admission;
+mod blind;
 mod canary;
 pub mod ceiling;
 mod choose;

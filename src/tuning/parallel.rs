@@ -6,14 +6,21 @@ use crate::tuning::slopes::Slope;
 
 /// Elasticity aimed at: at 1 more requests at once add nothing.
 const AIM: f64 = 0.92;
-/// Step of the ramp.
+/// Step of the ramp, and of one that is in a hurry, while it is low.
 const RAMP_STEP: f64 = 1.5;
+const RAMP_STEP_HURRY: f64 = 2.0;
+/// Height up to which a ramp hurries, and where it ends: what is left is little, and better spent
+/// on finding the batch size.
+const HURRY_LOW: f64 = 12.0;
+const HURRY_TOP: f64 = 24.0;
 
 /// The requests sent at one height of the ramp.
 #[derive(Clone, Debug)]
 struct Cohort {
     number: u32,
     size: u32,
+    /// Sent while this height was not yet reached.
+    filling: u32,
     sent: u32,
     back: u32,
     began: f64,
@@ -28,10 +35,11 @@ struct Cohort {
 
 impl Cohort {
     fn new(number: u32, target: f64, now: f64) -> Self {
-        let size = (0.8 * target).max(12.0) as u32;
+        let size = target.max(14.0) as u32;
         Self {
             number,
             size,
+            filling: 0,
             sent: 0,
             back: 0,
             began: now,
@@ -78,6 +86,8 @@ pub(super) struct Parallel {
     near: bool,
     /// The last law said that the server, not the budget, is the limit.
     pub(super) knee: bool,
+    /// What is left is small: the ramp takes larger steps.
+    pub(super) hurry: bool,
 }
 
 impl Parallel {
@@ -99,6 +109,7 @@ impl Parallel {
             capped: 0,
             near: false,
             knee: false,
+            hurry: false,
         }
     }
 
@@ -112,6 +123,11 @@ impl Parallel {
         self.capped += u32::from(capped);
         match &mut self.mode {
             Mode::Ramp { cohort, .. } if cohort.sent < cohort.size => {
+                // Those that fill up to the height were not sent at it.
+                if cohort.sent == 0 && !capped && f64::from(cohort.filling) < 1.5 * self.target {
+                    cohort.filling += 1;
+                    return 0;
+                }
                 cohort.sent += 1;
                 cohort.capped += u32::from(capped);
                 cohort.number
@@ -171,7 +187,7 @@ impl Parallel {
             if span > 0.05 {
                 let e = (cohort.mean() - before.mean()) / span;
                 let se = (cohort.spread() + before.spread()).sqrt() / span;
-                if e - 0.8 * se > 0.9 || (e > 0.9 && pooled.value > 0.85) {
+                if e - 0.8 * se > 0.75 || (e > 0.9 && pooled.value > 0.85) {
                     self.target = *previous;
                     self.knee = true;
                     end = true;
@@ -179,6 +195,7 @@ impl Parallel {
             }
         }
         end |= self.target >= ceiling || cohort.capped * 2 < cohort.size;
+        end |= self.hurry && self.target >= HURRY_TOP;
         if end {
             self.mode = Mode::Steady;
             self.since = 0.0;
@@ -187,7 +204,9 @@ impl Parallel {
         let number = cohort.number + 1;
         let done = cohort.clone();
         let last = self.target;
-        self.target = (self.target * RAMP_STEP).min(ceiling.max(1.0));
+        let low = self.target < HURRY_LOW;
+        let step = if self.hurry && low { RAMP_STEP_HURRY } else { RAMP_STEP };
+        self.target = (self.target * step).min(ceiling.max(1.0));
         let cohort = Cohort::new(number, self.target, now);
         self.mode = Mode::Ramp { cohort, before: Some(done), previous: last };
     }

@@ -2,33 +2,50 @@
 //! while it works.
 
 use crate::tuning::governor::{Governor, LANES_MAX, index, secs};
-use crate::tuning::lane::{Lane, TIME_LIMIT_SECS};
+use crate::tuning::lane::Lane;
+use crate::tuning::parallel::Parallel;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
 
+/// Ends of a wait closer together than this are one lock: waits come in whole seconds.
+const SAME_LOCK_SECS: f64 = 1.1;
+/// Locks remembered.
+const LOCKS_KEPT: usize = 64;
 /// Seconds between two searches for servers that came.
 pub(super) const SEARCH_SECS: f64 = 10.0;
 
 impl Governor {
-    /// All servers refusing one identity until the same moment, with what one counter allows spent
-    /// on them together, are one counter.
-    pub(super) fn suspect_shared_counter(&mut self, identity: usize, now: f64) {
-        let mine = || self.lanes.iter().filter(|l| l.identity == identity && self.usable(l));
-        let lanes = mine().count();
-        let closed: Vec<f64> =
-            mine().map(|l| l.closed_until).filter(|until| *until > now).collect();
-        let total: f64 = mine().map(|l| l.spent.sum_at(now)).sum();
-        let first = closed.iter().copied().fold(f64::INFINITY, f64::min);
-        let last = closed.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let one = (0.8..1.3).contains(&(total / TIME_LIMIT_SECS));
-        if lanes < 2 || closed.len() != lanes || last - first > 0.7 || !one {
+    /// A lane is refused until `end`. Servers that refuse an identity until the same moment, lock
+    /// after lock, are one counter, whatever was found at the start.
+    pub(super) fn suspect_shared_counter(&mut self, lane: usize, end: f64, now: f64) {
+        let (identity, Some(server)) = (self.lanes[lane].identity, self.lanes[lane].server) else {
             return;
+        };
+        let same = |lock: &(usize, f64, Vec<u32>)| {
+            lock.0 == identity && (lock.1 - end).abs() < SAME_LOCK_SECS
+        };
+        match self.locks.iter_mut().find(|lock| same(lock)) {
+            Some((_, _, servers)) if servers.contains(&server) => return,
+            Some((_, _, servers)) => servers.push(server),
+            None => {
+                if self.locks.len() >= LOCKS_KEPT {
+                    self.locks.pop_front();
+                }
+                self.locks.push_back((identity, end, vec![server]));
+            }
         }
-        // Once may be chance.
-        if self.suspected.is_some_and(|before| now - before > 60.0) {
+        let recent: Vec<usize> = self
+            .locks
+            .iter()
+            .rev()
+            .filter(|lock| lock.0 == identity)
+            .map(|lock| lock.2.len())
+            .take(4)
+            .collect();
+        let together = recent.iter().filter(|servers| **servers >= 2).count();
+        if together >= 3 {
+            self.locks.clear();
             self.rebuild(Scope::Identity, now);
-        } else {
-            self.suspected.get_or_insert(now);
         }
     }
 
@@ -119,15 +136,26 @@ impl Governor {
         if self.scope != Scope::Server || self.searching || now < self.search_at {
             return None;
         }
-        // Never through a lane that is closed or full: these searches would be the throttles.
-        let open = self
-            .lanes
-            .iter()
-            .filter(|l| self.usable(l) && l.closed_until <= now)
-            .filter(|l| (l.flights.len() as f64) < 0.8 * l.parallel && l.tokens > 0.0)
-            .max_by(|a, b| a.tokens.total_cmp(&b.tokens))?;
+        // It may land on any server: none of the identity's lanes may be closed or full, or these
+        // searches would be the throttles.
+        let mut best: Option<(f64, usize)> = None;
+        for identity in 0..self.orders.identities.len() {
+            let mut room: Option<f64> = None;
+            for place in 0..self.lanes.len() {
+                if self.lanes[place].identity == identity && self.usable(&self.lanes[place]) {
+                    let here = self.lanes[place].room_for_a_ping(now);
+                    room = Some(room.map_or(here, |least| least.min(here)));
+                }
+            }
+            if let Some(room) = room.filter(|r| *r > 0.0)
+                && best.is_none_or(|(most, _)| room > most)
+            {
+                best = Some((room, identity));
+            }
+        }
+        let (_, identity) = best?;
         self.searching = true;
-        Some(index(open.identity))
+        Some(index(identity))
     }
 
     /// What a search brought; `None` when it failed.
@@ -150,11 +178,14 @@ impl Governor {
         }
         if self.alive.len() < 2 {
             if self.scope == Scope::Unknown && self.alive.is_empty() {
+                let before: f64 = self.lanes.iter().map(|l| l.counters).sum();
                 for lane in &mut self.lanes {
-                    let own = lane.sent.sum(now);
-                    if let Some(said) = lane.said.filter(|said| own > 60.0 && *said > 5.0) {
-                        lane.counters = (own / said + 0.35).floor().clamp(1.0, 64.0);
-                    }
+                    lane.counters = lane.blind.counters().unwrap_or(lane.counters);
+                }
+                let after: f64 = self.lanes.iter().map(|l| l.counters).sum();
+                if after > 1.4 * before && !self.parallel.is_ramping() && !self.warm {
+                    // There is more to climb than it seemed.
+                    self.parallel = Parallel::ramp(self.parallel.target, now);
                 }
             }
             return;

@@ -16,7 +16,7 @@ impl Governor {
                 self.sprint = false;
                 return;
             };
-            need += left * state.typical_secs() / state.rows.max(1.0);
+            need += left * state.secs_a_row();
             requests += left / state.rows.max(1.0);
         }
         let mut credit = 0.0;
@@ -33,12 +33,15 @@ impl Governor {
         let paced = rate + 2.0;
         let height = (self.sent.len() as f64).max(1.0);
         let e = self.slope_parallel.value.clamp(0.15, 1.0);
-        let need = need * (paced / height.max(paced)).powf(e);
+        let at_pace = need * (paced / height.max(paced)).powf(e);
         let most = if self.sprint { 0.95 } else { 0.85 };
-        self.sprint = requests < most * room && need < most * credit;
+        self.sprint = requests < most * room && at_pace < most * credit;
+        self.parallel.hurry = self.sprint;
         if self.sprint {
-            let stretch = (0.95 * credit / need.max(1e-3)).powf(1.0 / e).clamp(1.0, 1000.0);
-            self.sprint_ceiling = paced * stretch;
+            // The higher, the more each further one costs: up to the knee, where it costs all.
+            let steep = 0.5 * (e + 1.0);
+            let stretch = (0.85 * credit / need.max(1e-3)).powf(1.0 / steep);
+            self.sprint_ceiling = (height * stretch.clamp(0.2, 2.0)).max(paced);
         }
     }
 }

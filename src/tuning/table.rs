@@ -163,6 +163,14 @@ impl TableState {
         self.predict(self.rows)
     }
 
+    /// Seconds of a row in requests of the size that is to be expected soon: learning begins with
+    /// short ones, whose rows are dearer.
+    pub(super) fn secs_a_row(&self) -> f64 {
+        let grown = if self.settled { self.rows } else { (4.0 * self.rows).min(100.0) };
+        let rows = grown.max(self.rows).max(1.0);
+        self.predict(rows) / rows
+    }
+
     /// Only asked, nothing written.
     pub(super) fn asked(&mut self, secs: f64) {
         self.asking_secs += 0.1 * (secs - self.asking_secs);
@@ -284,13 +292,14 @@ impl TableState {
         rows.round() as u32
     }
 
-    /// Moves the size towards the best one. The limits are what a lane's window
-    /// gives, seconds, and the seconds a request uses up of its count.
+    /// Moves the size towards the best one. The limits are what a counter's window gives, seconds,
+    /// the seconds a request uses up of its count, and 1 where chance picks the counter: the fewer
+    /// requests, the less evenly it fills them.
     pub(super) fn resize(
         &mut self,
         now: f64,
         elsewhere: Slope,
-        (time_limit, least): (f64, f64),
+        (time_limit, least, blind): (f64, f64, f64),
         range: (f64, f64),
         hold: bool,
     ) {
@@ -310,7 +319,7 @@ impl TableState {
         let price = |n: f64| {
             let t = odds.cost.secs(n);
             odds.settle(n).max(least) / n
-                * (1.0 + 0.8 * t / time_limit + 0.0001 * n)
+                * (1.0 + 0.8 * t / time_limit + blind * (t / time_limit).sqrt() + 0.0001 * n)
                 * (n / n0).powf(pull)
         };
         let allowed = |n: f64| {
