@@ -7,16 +7,17 @@
 //! `-- --keep FOLDER` leaves job, source and files there).
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints and may stop")]
-#![expect(dead_code, unreachable_pub, reason = "shared with the bench in virtual time")]
+#![expect(dead_code, reason = "shared with the bench in virtual time")]
 
 #[path = "../throughput/bound.rs"]
 mod bound;
 #[path = "../throughput/profiles.rs"]
 mod profiles;
-#[path = "../throughput/server.rs"]
-mod server;
+#[path = "../throughput/world.rs"]
+mod world;
 
-use crate::server::{Class, Headers, MODERATE, OOB, World};
+use crate::bound::Bound;
+use crate::world::{Class, Headers, MODERATE, OOB, World};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -77,7 +78,8 @@ fn worlds() -> Vec<World> {
 
 fn run(world: &World, at: &Path) -> bool {
     fs::write(at.join("sim.toml"), simulator(world)).expect("writable");
-    let most = bound::rows(world, 0, 0.0, SPAN);
+    let bound = Bound::new(world);
+    let most = bound.rows(0, 0.0, SPAN);
     write_rows(&at.join("account.csv"), (most * 1.1) as u64 + 1000);
     let program = env!("CARGO_BIN_EXE_dvbulk");
     let mut simulator = Command::new(program)
@@ -111,7 +113,7 @@ fn run(world: &World, at: &Path) -> bool {
     let span = last.secs - first.secs;
     let score = (last.rows - first.rows) / (most * span / SPAN);
     let half = seen.iter().find(|s| s.secs - first.secs >= SPAN / 2.0).unwrap_or(first);
-    let late_bound = bound::rows(world, 0, half.secs - first.secs, span);
+    let late_bound = bound.rows(0, half.secs - first.secs, span);
     let late = (last.rows - half.rows) / late_bound.max(1.0);
     let refused = 1000.0 * last.throttled / last.requests.max(1.0);
     println!(
