@@ -11,7 +11,7 @@ use dvbulk::catalog::model::{
 };
 use dvbulk::config::job::{
     Bounds, ChoiceRule, ColumnMapping, IdRule, OnDuplicateKey, OnExisting, RequestOptions,
-    SourceFormat, SourceSpec, TableClass, TableLoad, ValueSource, WhenEmpty,
+    SourceFormat, SourceSpec, TableClass, TableLoad, TuningBounds, ValueSource, WhenEmpty,
 };
 use dvbulk::pipeline::batch::encode::{BodyWriter, RowRef};
 use dvbulk::pipeline::source::open::open_source;
@@ -143,6 +143,8 @@ fn load() -> TableLoad {
         class: TableClass::Auto,
         batch: bounds,
         parallel: bounds,
+        said: TuningBounds::default(),
+        weight: 1.0,
         request: RequestOptions::default(),
     }
 }

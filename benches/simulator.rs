@@ -1,6 +1,10 @@
 //! What the local Dataverse costs a row of `CreateMultiple`: 100 rows of 20 mixed columns, on the
 //! model alone and over HTTP without service time. The model must take at most 3 µs a row, so
 //! that a loader, not its counterpart, is what a rehearsal measures.
+//!
+//! And how well it keeps compressed time: clients that each send the next request when the last is
+//! answered, against the time the server model has on paper. `cargo bench --bench simulator -- time`
+//! measures only that.
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
@@ -161,8 +165,84 @@ fn bench(criterion: &mut Criterion) {
     println!("model: {:.2} µs/row", best.unwrap_or_default().as_secs_f64() * 1e6 / rows);
 }
 
+/// Settings of a load of known shape at `speed`: no noise, no limits, some contention.
+fn shaped(speed: f64) -> Settings {
+    let text = format!(
+        "speed = {speed:?}\n[protection]\nrequests_max = 0\nexecution_secs_max = 0\n\
+         concurrent_max = 0\n[latency]\nscale = 1.0\nnoise_sigma = 0.0\n\
+         contention_sigma = {SIGMA}\ncontention_kappa = {KAPPA}\n\
+         moderate = {{ a = 1.0, b = 0.02, d = 0.0 }}\nread = {{ a = 3.0, b = 0.0, d = 0.0 }}"
+    );
+    Settings::parse(&text).expect("settings")
+}
+
+const SIGMA: f64 = 0.004;
+const KAPPA: f64 = 0.0004;
+/// Simulated seconds of a request without others: a read, or 100 rows of a moderate table.
+const ALONE_SECS: f64 = 3.0;
+
+/// Real requests a second and how far the simulated time is from that on paper, as a share.
+async fn kept(speed: f64, at_once: u32, bodies: Option<&[Vec<u8>]>) -> (f64, f64) {
+    let settings = shaped(speed);
+    let listen = settings.listen;
+    let simulator = Simulator::start(settings, listen).await.expect("starts");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let token = token(&simulator, &http).await;
+    // About four real seconds.
+    let c = f64::from(at_once);
+    let slow = (KAPPA * c).mul_add(c - 1.0, SIGMA.mul_add(c - 1.0, 1.0));
+    let each = (4.0 * speed / (ALONE_SECS * slow)).ceil();
+    let client = async |n: u32| {
+        for turn in 0..each as u32 {
+            let request = match bodies {
+                None => http.get(format!("{}/api/data/v9.2/WhoAmI", simulator.url())),
+                Some(bodies) => {
+                    let body = &bodies[(turn * at_once + n) as usize % bodies.len()];
+                    let request = http.post(format!("{}/api/data/v9.2/{PATH}", simulator.url()));
+                    request.header("Content-Type", "application/json").body(body.clone())
+                }
+            };
+            // Rows may be there already or name what is not: refusals take the same time.
+            let answer = request.bearer_auth(&token).send().await.expect("an answer");
+            answer.bytes().await.expect("read");
+        }
+    };
+    let before = simulator.stats();
+    futures_util::future::join_all((0..at_once).map(client)).await;
+    let after = simulator.stats();
+    let took = after.virtual_secs - before.virtual_secs;
+    let real = after.uptime_secs - before.uptime_secs;
+    simulator.stop().await;
+    (each * c / real, took / (each * ALONE_SECS * slow) - 1.0)
+}
+
+fn keeps_time(runtime: &tokio::runtime::Runtime) {
+    let account = Uuid::from_u128(7);
+    let bodies: Vec<_> = (0..REQUESTS as usize).map(|n| body(account, n * ROWS)).collect();
+    println!("compressed time: load, speed, at once, requests/s, off by");
+    for (load, bodies) in [("reads", None), ("100 rows", Some(bodies.as_slice()))] {
+        for speed in [10.0, 30.0, 60.0, 120.0, 300.0] {
+            for at_once in [4, 16, 48] {
+                let (rate, off) = runtime.block_on(kept(speed, at_once, bodies));
+                println!("{load:8} {speed:5} {at_once:3} {rate:6.0} {:+6.1} %", off * 100.0);
+            }
+        }
+    }
+}
+
 criterion_group!(benches, bench);
 
 fn main() {
-    benches();
+    let asked = |word: &str| std::env::args().any(|a| a == word);
+    if !asked("time") {
+        benches();
+    }
+    if asked("--bench") {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        keeps_time(&runtime);
+    }
 }

@@ -34,6 +34,22 @@ pub const SPLIT_BATCH_ROWS_MAX: usize = 63;
 pub const BATCH_ROWS_MAX: u32 = 1000;
 /// Most requests of one load in flight a job file may ask for.
 pub const PARALLEL_REQUESTS_MAX: u32 = 512;
+/// Most rows of one bulk request to an elastic table unless the job file says otherwise.
+///
+/// Source: `dataverse-web-api.md` §2.8: 100 a request, sent in parallel.
+pub const ELASTIC_ROWS_MAX: u32 = 100;
+/// Least weight of a load beside the others.
+pub const WEIGHT_MIN: f64 = 0.001;
+/// Most weight of a load beside the others.
+pub const WEIGHT_MAX: f64 = 1000.0;
+/// Most entries of a schedule.
+pub const SCHEDULE_ENTRIES_MAX: usize = 50;
+/// Changes of a running load that are remembered for people.
+pub const CHANGES_SHOWN: usize = 50;
+/// Largest file of what was learnt about an environment, bytes.
+pub const TUNING_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Most kinds of requests remembered of an environment.
+pub const LEARNED_KINDS_MAX: usize = 2000;
 /// Least memory budget, bytes: enough for several of the largest records at once.
 pub const MEMORY_BUDGET_BYTES_MIN: u64 = 64 << 20;
 /// Largest job file, bytes.
@@ -55,6 +71,16 @@ pub const PROJECTION_QUEUE_BYTES: usize = 64 << 20;
 pub const SINK_SYNC_BYTES: usize = 4 << 20;
 /// Longest message kept of a refusal, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Refused rows that are shown live; the error files hold them all.
+pub const LAST_REFUSED_MAX: usize = 20;
+/// Bytes of a key shown live.
+pub const REFUSED_KEY_BYTES_MAX: usize = 128;
+/// Bytes of a message shown live.
+pub const REFUSED_MESSAGE_BYTES_MAX: usize = 512;
+/// Seconds of a bucket of the history of rows.
+pub const HISTORY_BUCKET_SECS: u64 = 5;
+/// Buckets of the history of rows: 30 minutes.
+pub const HISTORY_BUCKETS_MAX: usize = 360;
 
 const _: () = assert!(FIELD_BYTES_MAX <= RECORD_BYTES_MAX);
 const _: () = assert!((LEDGER_GROUP_BYTES as u64) < LEDGER_SEGMENT_BYTES);

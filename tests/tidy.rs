@@ -62,7 +62,8 @@ fn layers() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "control",
             ],
         ),
-        ("control", &["units", "limits", "record", "runtime", "tuning", "telemetry"]),
+        // Control names the nearest word to a misspelt one, as the job file does.
+        ("control", &["units", "limits", "record", "runtime", "config", "tuning", "telemetry"]),
         // The judge shares nothing with what it judges.
         ("simulator", &["units", "limits", "runtime"]),
         (
@@ -194,13 +195,15 @@ fn pure_files_hold_no_effects() {
 
 #[test]
 fn each_library_has_one_home() {
-    let homes: [(&str, &[&str]); 6] = [
+    let homes: [(&str, &[&str]); 8] = [
         ("reqwest::", &["src/client/"]),
         ("rayon::", &["src/runtime/compute.rs"]),
-        ("governor::", &["src/tuning/ceiling.rs"]),
-        ("prometheus::", &["src/telemetry/metrics.rs"]),
+        ("use governor::", &["src/tuning/ceiling.rs"]),
+        ("prometheus::", &["src/telemetry/metrics"]),
         ("anyhow::", &["src/cli/", "src/main.rs"]),
         ("indicatif::", &["src/telemetry/progress.rs"]),
+        ("maud::", &["src/control/page.rs"]),
+        ("ratatui::", &["src/cli/top"]),
     ];
     let mut broken = Vec::new();
     for (file, text) in sources("src") {
@@ -256,13 +259,14 @@ fn names_say_what_they_hold() {
 fn metric_names_have_one_home() {
     let mut broken = Vec::new();
     for (file, text) in sources("src") {
-        if file == "src/telemetry/metrics.rs" {
+        let home = ["src/telemetry/metrics/names.rs", "src/telemetry/metrics/tests.rs"];
+        if home.contains(&file.as_str()) {
             continue;
         }
         for (number, line) in shipped(&text).lines().enumerate() {
             if line.contains("\"dvbulk_") {
                 broken.push(format!(
-                    "{file}:{}: metric names stand in telemetry/metrics.rs",
+                    "{file}:{}: metric names stand in telemetry/metrics/names.rs",
                     number + 1
                 ));
             }

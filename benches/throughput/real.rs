@@ -123,6 +123,7 @@ impl Decider for Real {
         }
         let beginning = Beginning {
             atomic: vec![true; self.orders.tables.len()],
+            start_rows: vec![None; self.orders.tables.len()],
             orders: self.orders.clone(),
             found: discovery.found(),
         };
@@ -210,7 +211,7 @@ impl Decider for Real {
     }
 
     fn wants(&mut self, table: usize, wants: bool) {
-        self.it().wants(table, wants);
+        let _changed = self.it().wants(table, wants);
     }
 
     fn search(&mut self, now: f64) -> Option<usize> {

@@ -41,6 +41,12 @@ const CHECK: &str = "Looks at everything a job needs, without writing a row.\n\n
         accept, and a sample of records, converted as they would be sent. Prints findings with \
         severity and way out.";
 
+const SET: &str = "Changes how fast a running load may go, at once and until it ends.\n\n\
+        batch (rows a request) and parallel (requests at once) take a number, which fixes them, a \
+        range within which the best is looked for, or auto for the bounds of the job file. weight \
+        is the share of what Dataverse allows, relative to the other tables. The change is logged \
+        and stands in `dvbulk status --json`.";
+
 const DEMO: &str = "Rehearses the whole way on this machine, with made-up data.\n\n\
         Makes staged files (accounts, people, contacts whose parent is an account or a person, \
         opportunities, a simple and a wide custom table) with a known set of bad rows, starts \
@@ -51,6 +57,13 @@ const SIMULATE: &str = "Runs a local Dataverse for rehearsals and for other peop
         It answers the Web API, hands out tokens, validates rows as the documentation says, \
         throttles per application user, and can be told to misbehave. Prints its address and \
         the application users it knows.";
+
+const TOP: &str = "Watches a running load on the whole terminal.\n\n\
+        Loads with their rates and what holds them, identities with what is used of their limits, \
+        rows a second over time, the rows refused last. Asked once a second through the socket in \
+        the ledger's folder.\n\n\
+        Keys: q quit (the load goes on), p pause, r resume, d drain (asks first), arrows choose a \
+        load, space pauses the chosen load or lets it go on.";
 
 /// The command line.
 #[derive(Parser, Debug)]
@@ -122,12 +135,20 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// What a running load is doing
     Status(StatusArgs),
-    /// Let a running load hold its requests back
-    Pause(JobArgs),
-    /// Let a paused load go on
-    Resume(JobArgs),
+    /// Watch a running load on the whole terminal, and steer it by keys
+    #[command(long_about = TOP)]
+    Top(JobArgs),
+    /// Change how fast a running load may go
+    #[command(long_about = SET)]
+    Set(SetArgs),
+    /// Let a running load hold its requests back, as a whole, of one table or of one identity
+    Pause(PauseArgs),
+    /// Let what was paused go on
+    Resume(PauseArgs),
     /// Let a running load finish what it has begun, and end
     Drain(JobArgs),
+    /// What was learnt about an environment: look at it, or forget it
+    Tuning(TuningArgs),
     /// The page of an error code
     Explain(ExplainArgs),
 }
@@ -152,6 +173,16 @@ pub struct LoadArgs {
     /// Also write the summary as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+    /// How many times as fast as the clock the service's time runs: the `speed` of a simulator
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed, hide_short_help = true)]
+    pub service_speed: f64,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.01..=10_000.0).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.01 to 10000".to_owned()),
+    }
 }
 
 /// `dvbulk check`.
@@ -222,6 +253,76 @@ pub struct JobArgs {
     pub job: PathBuf,
 }
 
+/// `dvbulk set`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+        dvbulk set crm.toml contact batch=50..200\n  \
+        dvbulk set crm.toml contact parallel=8 weight=2\n  \
+        dvbulk set crm.toml contact batch=auto parallel=auto weight=auto")]
+pub struct SetArgs {
+    /// The job file of the running load
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// The table, by the name of its load
+    pub table: String,
+    /// batch=…, parallel=… (N, MIN..MAX or auto) and weight=… (a number or auto)
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub settings: Vec<String>,
+}
+
+/// `dvbulk pause` and `dvbulk resume`.
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    /// The job file of the running load
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// Only this table, by the name of its load
+    #[arg(long, value_name = "TABLE", conflicts_with = "identity")]
+    pub table: Option<String>,
+    /// Only this identity, by its alias
+    #[arg(long, value_name = "IDENTITY")]
+    pub identity: Option<String>,
+}
+
+/// `dvbulk tuning`.
+#[derive(Args, Debug)]
+pub struct TuningArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: TuningCommand,
+}
+
+/// `dvbulk tuning …`.
+#[derive(Subcommand, Debug)]
+pub enum TuningCommand {
+    /// Show what was learnt about the job's environment
+    Show(TuningShowArgs),
+    /// Forget it, so that the next load learns anew
+    Reset(TuningResetArgs),
+}
+
+/// `dvbulk tuning show`.
+#[derive(Args, Debug)]
+pub struct TuningShowArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dvbulk tuning reset`.
+#[derive(Args, Debug)]
+pub struct TuningResetArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// Only this table, by its logical name
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+}
+
 /// `dvbulk status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
@@ -266,6 +367,15 @@ mod tests {
         assert!(Cli::try_parse_from(["dvbulk", "demo", "--bad-share", "5"]).is_err());
         assert!(Cli::try_parse_from(["dvbulk", "demo", "--rows", "0"]).is_err());
         assert!(Cli::try_parse_from(["dvbulk", "load"]).is_err());
+        let set = ["dvbulk", "set", "a.toml", "contact", "batch=5..9", "weight=2"];
+        let cli = Cli::try_parse_from(set).unwrap();
+        assert!(matches!(cli.command,
+            Command::Set(SetArgs { table, settings, .. }) if table == "contact" && settings.len() == 2));
+        assert!(Cli::try_parse_from(&set[..4]).is_err(), "nothing to set");
+        let pause = ["dvbulk", "pause", "a.toml", "--table", "t", "--identity", "i"];
+        assert!(Cli::try_parse_from(&pause[..5]).is_ok());
+        assert!(Cli::try_parse_from(pause).is_err(), "one at a time");
+        assert!(Cli::try_parse_from(["dvbulk", "tuning", "show", "a.toml", "--json"]).is_ok());
     }
 
     #[test]
@@ -276,6 +386,8 @@ mod tests {
             ("check", "without writing a row"),
             ("demo", "with made-up data"),
             ("simulate", "throttles"),
+            ("set", "range"),
+            ("top", "Keys: q quit"),
         ] {
             let command = cli.find_subcommand_mut(name).expect(name);
             assert!(command.render_long_help().to_string().contains(word), "{name}");

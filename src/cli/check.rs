@@ -5,7 +5,8 @@ use crate::catalog::model::Catalog;
 use crate::cli::args::CheckArgs;
 use crate::cli::connect;
 use crate::cli::{exit, report};
-use crate::config::job::{Job, LookupBy, TableLoad};
+use crate::config::effective;
+use crate::config::job::{Bounds, Job, LookupBy, TableClass, TableLoad};
 use crate::pipeline::source::open;
 use crate::pipeline::transform::mapping::RowProgram;
 use crate::pipeline::transform::run::convert_chunk;
@@ -37,6 +38,14 @@ pub(super) async fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         }
     }
     let errors = findings.iter().any(connect::is_error);
+    let classes: Vec<TableClass> = job
+        .tables
+        .iter()
+        .map(|load| match connected.catalog.table(&load.table) {
+            Some(target) => connect::class_of(load, target),
+            None => load.class,
+        })
+        .collect();
     let text = if args.json {
         let mut text = serde_json::to_string_pretty(&serde_json::json!({
             "job": job.name,
@@ -45,6 +54,7 @@ pub(super) async fn run(args: &CheckArgs) -> anyhow::Result<u8> {
             "sampled": sampled.iter().map(|(name, s)| serde_json::json!({
                 "load": name, "records": s.records, "unfit": s.unfit,
             })).collect::<Vec<_>>(),
+            "tuning": tuning_json(&job, &classes),
             "findings": report::findings_json(&findings),
         }))?;
         text.push('\n');
@@ -59,6 +69,7 @@ pub(super) async fn run(args: &CheckArgs) -> anyhow::Result<u8> {
             connected.identities.len(),
             if connected.identities.len() == 1 { "y" } else { "ies" },
         )?;
+        text.push_str(&effective::describe_tuning(&job, &classes));
         for (name, sample) in &sampled {
             writeln!(
                 text,
@@ -74,6 +85,36 @@ pub(super) async fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         _ => {}
     }
     Ok(if errors { exit::WITH_FAILURES } else { exit::DONE })
+}
+
+/// Bounds, schedule and entitlement in force, as data.
+fn tuning_json(job: &Job, classes: &[TableClass]) -> serde_json::Value {
+    let bounds = |b: Bounds| serde_json::json!({ "min": b.min, "max": b.max, "start": b.start });
+    let loads = job.tables.iter().zip(classes).map(|(load, class)| {
+        let load = job.tuning.settled(load, *class);
+        serde_json::json!({
+            "load": load.name,
+            "class": class.word(),
+            "batch": bounds(load.batch),
+            "parallel": bounds(load.parallel),
+            "weight": load.weight,
+        })
+    });
+    let schedule = job.tuning.schedule.as_ref().map(|schedule| {
+        let entries = schedule.entries().iter().map(ToString::to_string).collect::<Vec<_>>();
+        serde_json::json!({ "time_zone": schedule.zone_name(), "entries": entries })
+    });
+    let entitlement = job.tuning.entitlement.map(|rule| {
+        let policy = rule.policy.word();
+        serde_json::json!({ "per_identity": rule.per_identity, "policy": policy })
+    });
+    serde_json::json!({
+        "loads": loads.collect::<Vec<_>>(),
+        "schedule": schedule,
+        "entitlement": entitlement,
+        "remember": job.tuning.remember,
+        "folder": job.tuning.folder,
+    })
 }
 
 fn source_finding(message: String) -> Finding {

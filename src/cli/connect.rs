@@ -4,12 +4,13 @@
 
 use crate::catalog::check::{self, Finding, Severity};
 use crate::catalog::fetch::{self, FetchRefused, WhoAmI};
-use crate::catalog::model::Catalog;
+use crate::catalog::model::{Catalog, Table};
 use crate::cli::exit;
 use crate::client::attempt::IdentityId;
 use crate::client::transport::HttpTransport;
-use crate::config::job::{Job, LookupBy, OrganizationLock, SourceFormat, TableLoad};
+use crate::config::job::{Job, LookupBy, OrganizationLock, SourceFormat, TableClass, TableLoad};
 use crate::pipeline::run::plan::{FileStyle, LoadPlan};
+use crate::pipeline::send::class;
 use crate::pipeline::source::open;
 use crate::record::chunk::RecordFormat;
 use crate::record::key::{PartitionId, TableId};
@@ -206,9 +207,18 @@ pub(super) fn plans(job: &Job, organization: Uuid, catalog: &Catalog) -> Vec<Arc
             let pinned = PinnedIds::new(organization, &job.name, &load.name);
             let files = FileStyle::new(job.sink_format, &load.source.format, job.excel_safe);
             let parents = parents(job, load);
+            let load = &job.tuning.settled(load, class_of(load, &target));
             Some(Arc::new(LoadPlan::new(table, load, target, pinned, parents, files)))
         })
         .collect()
+}
+
+/// Class of a load's table: what the job file says, else what its metadata shows.
+pub(super) fn class_of(load: &TableLoad, target: &Table) -> TableClass {
+    match load.class {
+        TableClass::Auto => class::class_of(target),
+        said => said,
+    }
 }
 
 /// Loads whose rows `load` refers to by staged key, each once, in the order of its columns; the

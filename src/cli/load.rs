@@ -3,30 +3,36 @@
 use crate::cli::args::LoadArgs;
 use crate::cli::connect::{self, NotConnected};
 use crate::cli::exit;
+use crate::cli::following::{self, Following};
+use crate::cli::tuning_store::TuningStore;
 use crate::config::job::{Job, SinkFormat};
+use crate::config::orders::request_kind;
 use crate::control::server::{ControlServer, Controlled, ListenRefused};
 use crate::control::status::RunFacts;
 use crate::control::steering::{Steering, Wish};
 use crate::pipeline::ledger::fingerprint::{Belongs, LoadBelongs};
 use crate::pipeline::ledger::recover::LoadRecovery;
 use crate::pipeline::ledger::{Ledger, LedgerOptions, OpenRefused};
+use crate::pipeline::run::discover::discover;
 use crate::pipeline::run::leftover;
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::{RunSettings, Shared};
 use crate::pipeline::run::whole::{self, LaneEnd, LaneFailed, RunEnd};
-use crate::pipeline::send::identity::{IdentityPool, MemberSettings};
+use crate::pipeline::send::pace::Pace;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
-use crate::record::outcome::RowState;
-use crate::record::projection::ProjectionQueue;
+use crate::record::projection::{ProjectionQueue, TableLines};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::runtime::signals::{Came, Signals};
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::progress::{self, Display};
+use crate::tuning::governor::{Beginning, Governor};
+use crate::tuning::learned::RequestKind;
+use crate::units::MonoTime;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -106,30 +112,37 @@ pub(super) async fn load(
     for plan in &plans {
         tracing::info!(
             load = %plan.spec.name, table = %plan.target.logical_name, message = plan.message.word(),
-            class = ?plan.class, batch = plan.shape.batch_rows, parallel = plan.shape.parallel,
+            class = ?plan.class,
             "planned"
         );
     }
 
     let queue = ProjectionQueue::new();
-    let options = LedgerOptions { projections: queue.clone(), ..LedgerOptions::default() };
-    let belongs = belongs(job, connected.organization, &plans);
-    let (ledger, recovery) = Ledger::open(&job.ledger_folder, &belongs, options)?;
     let names: Vec<String> = job.tables.iter().map(|t| t.name.clone()).collect();
     let aliases: Vec<String> = job.identities.iter().map(|i| i.name.clone()).collect();
     let meters = Meters::new(&names, &aliases).map_err(|e| NotBegun::Program(e.to_string()))?;
     let meters = Arc::new(meters);
+    meters.memory_budget.set(i64::try_from(job.memory_budget_bytes).unwrap_or(i64::MAX));
+    meters.ledger_stands_in(&job.ledger_folder);
+    let options = LedgerOptions {
+        projections: queue.clone(),
+        meters: Some(meters.ledger.clone()),
+        ..LedgerOptions::default()
+    };
+    let belongs = belongs(job, connected.organization, &plans);
+    let (ledger, recovery) = Ledger::open(&job.ledger_folder, &belongs, options)?;
     let counted = Arc::clone(&meters);
     let sinks = Sinks::open(
         &job.sink_folder,
         sink_files(&plans, &recovery.loads),
         queue.clone(),
         ledger.clone(),
-        Arc::new(move |table, counts: &[(RowState, u64)]| {
-            let load = counted.load(table);
-            for (state, rows) in counts {
+        Arc::new(move |shown: &TableLines| {
+            let load = counted.load(shown.table);
+            for (state, rows) in &shown.counts {
                 load.settle(*state, *rows);
             }
+            counted.refuse(&shown.refused);
         }),
     )?;
     for path in sinks.restarted() {
@@ -144,7 +157,10 @@ pub(super) async fn load(
         );
     }
 
-    let steering = Steering::default();
+    let store = TuningStore::new(&job.tuning.folder, connected.organization, &job.environment.url);
+    let users: Vec<String> = connected.identities.iter().map(|who| who.user.to_string()).collect();
+    let steering = following::steering(job, &plans, &users, &store);
+    let mut following = Following::begin(job, &steering, &store);
     let facts = RunFacts {
         job: job.name.clone(),
         environment: job.environment.url.clone(),
@@ -152,26 +168,33 @@ pub(super) async fn load(
         settled_before: settled_before.clone(),
         memory_budget_bytes: job.memory_budget_bytes,
     };
-    let controlled = Arc::new(Controlled {
-        meters: Arc::clone(&meters),
-        facts,
-        steering: steering.clone(),
-        ready: AtomicBool::new(true),
-    });
+    let controlled = Arc::new(Controlled::new(Arc::clone(&meters), facts, steering.clone()));
     let server =
         ControlServer::start(Arc::clone(&controlled), job.listen, &job.ledger_folder).await?;
     if let Some(address) = server.address {
-        say(&format!("metrics: http://{address}/metrics   state: http://{address}/status"));
+        say(&format!(
+            "page: http://{address}/   metrics: http://{address}/metrics   state: http://{address}/status"
+        ));
     }
-    let members: Vec<MemberSettings> = connected
-        .identities
-        .iter()
-        .zip(&job.identities)
-        .map(|(who, identity)| MemberSettings {
-            hint: who.dop_hint,
-            requests_per_second: identity.requests_per_second,
-        })
-        .collect();
+    let timeout = job.environment.request_timeout;
+    let speed = args.service_speed;
+    let (found, servers) = discover(&connected.transport, timeout, speed).await;
+    let beginning = Beginning {
+        atomic: plans.iter().map(|p| p.message.is_atomic(p.target.kind)).collect(),
+        start_rows: plans.iter().map(|p| p.spec.batch.start).collect(),
+        orders: steering.orders().borrow().clone(),
+        found,
+    };
+    let there = MonoTime::from_origin(clock::now().since_origin().mul_f64(speed));
+    let mut governor = Governor::new(beginning, there);
+    let kinds: Vec<RequestKind> = plans.iter().map(|plan| request_kind(&plan.spec)).collect();
+    if job.tuning.remember
+        && let Some(learned) = store.remembered()
+    {
+        let known = governor.recall(&learned, &kinds, clock::wall_ms());
+        tracing::info!(known, of = kinds.len(), "loads begin with what an earlier run learnt");
+    }
+    let pace = Pace::new(governor, servers, speed);
     let shared = Arc::new(Shared::new(
         Arc::clone(&connected.transport),
         ledger.clone(),
@@ -182,9 +205,16 @@ pub(super) async fn load(
         settings(job, args),
         aliases,
         job.environment.url.clone(),
-        IdentityPool::new(&members),
+        pace,
         recovery.next_batch,
     ));
+    if job.tuning.remember {
+        let (shared, url) = (Arc::clone(&shared), job.environment.url.clone());
+        let organization = connected.organization.to_string();
+        following.remember(Arc::new(move |wall_ms| {
+            shared.pace.learned(&organization, &url, &kinds, wall_ms)
+        }));
+    }
     let listening = listen_for_signals(steering).map_err(|e| NotBegun::Program(e.to_string()))?;
     let showing = tokio::spawn(progress::show(Arc::clone(&meters), display.clone()));
     let seed = xxh3_64(job.name.as_bytes());
@@ -198,6 +228,7 @@ pub(super) async fn load(
     )
     .await;
     showing.abort();
+    following.end().await;
     let signal = listening.stop();
     controlled.ready.store(false, Ordering::Release);
     drop(server);

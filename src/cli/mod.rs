@@ -7,6 +7,7 @@ mod connect;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+mod following;
 mod load;
 mod rehearse;
 pub mod report;
@@ -14,5 +15,8 @@ mod run;
 pub mod simulate;
 mod steer;
 mod summary;
+mod top;
+mod tuning;
+pub mod tuning_store;
 
 pub use run::main;

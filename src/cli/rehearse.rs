@@ -58,7 +58,13 @@ pub(super) async fn run(args: &DemoArgs, display: &Display) -> anyhow::Result<u8
     ));
     let job_file = set.write_job(&DemoTarget { url: url.clone(), authority: url, ..target })?;
     let job = crate::config::read::load(&job_file)?;
-    let load_args = LoadArgs { job: job_file.clone(), watch: false, no_wait: true, summary: None };
+    let load_args = LoadArgs {
+        job: job_file.clone(),
+        watch: false,
+        no_wait: true,
+        summary: None,
+        service_speed: SPEED,
+    };
     let outcome = load::load(&job, &load_args, display).await?;
     let summary = summary::summarize(&job, &outcome);
     print(&summary.human())?;

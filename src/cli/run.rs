@@ -1,8 +1,10 @@
 //! From the command line to an exit code: data on standard output, all else on standard error.
 
-use crate::cli::args::{Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs};
+use crate::cli::args::{
+    Cli, Command, LoadArgs, LogFormat as LogFormatArg, OutputArgs, TuningArgs, TuningCommand,
+};
 use crate::cli::load::NotBegun;
-use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary};
+use crate::cli::{check, exit, explain, load, rehearse, simulate, steer, summary, top, tuning};
 use crate::config::diagnose::ConfigRefused;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::progress::Display;
@@ -46,9 +48,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Load(args) => run_load(&args, &display).await,
         Command::Status(args) => steer::status(&args).await,
-        Command::Pause(args) => steer::steer(&args, "/pause").await,
-        Command::Resume(args) => steer::steer(&args, "/resume").await,
-        Command::Drain(args) => steer::steer(&args, "/drain").await,
+        Command::Top(args) => top::run(&args).await,
+        Command::Set(args) => steer::set(&args).await,
+        Command::Pause(args) => steer::pause(&args, true).await,
+        Command::Resume(args) => steer::pause(&args, false).await,
+        Command::Drain(args) => steer::steer(&args.job, "/drain").await,
+        Command::Tuning(TuningArgs { command: TuningCommand::Show(args) }) => tuning::show(&args),
+        Command::Tuning(TuningArgs { command: TuningCommand::Reset(args) }) => {
+            tuning::reset(&args).await
+        }
         Command::Explain(args) => {
             let page = explain::explain(args.code.as_deref())?;
             print(&page)?;

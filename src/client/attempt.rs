@@ -60,6 +60,10 @@ pub struct ReplyHeaders {
     pub content_type: Option<String>,
     /// `OData-EntityId`.
     pub entity_id: Option<String>,
+    /// `X-Source`, its last part: the web server that answered.
+    pub source: Option<String>,
+    /// The affinity cookie that was set, as a `Cookie` header that leads back to the same server.
+    pub affinity: Option<String>,
 }
 
 /// Why there is no complete answer. The one question that matters afterwards is whether the

@@ -34,7 +34,34 @@ pub fn reply_headers<'a>(get: impl Fn(&str) -> Option<&'a str>, wall_ms: i64) ->
         service_request_id: text("x-ms-service-request-id").or_else(|| text("req_id")),
         content_type: text("content-type"),
         entity_id: text("odata-entityid"),
+        source: text("x-source").and_then(|v| {
+            let last = v.rsplit(',').next()?.trim().to_owned();
+            (!last.is_empty()).then_some(last)
+        }),
+        affinity: None,
     }
+}
+
+/// The affinity cookies among `Set-Cookie` headers, as the value of a `Cookie` header. Only those
+/// that name a web server: no session of any other kind is ever kept.
+///
+/// Source: `dataverse-web-api.md` §0.4 (`ARRAffinity`).
+#[must_use]
+pub fn affinity<'a>(set_cookies: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut kept = String::new();
+    for cookie in set_cookies {
+        let pair = cookie.split(';').next().unwrap_or_default().trim();
+        let Some((name, value)) = pair.split_once('=') else { continue };
+        let names_a_server = name.get(..11).is_some_and(|n| n.eq_ignore_ascii_case("ARRAffinity"));
+        let fits = kept.len() + pair.len() + 2 <= TEXT_BYTES_MAX;
+        if names_a_server && !value.is_empty() && fits {
+            if !kept.is_empty() {
+                kept.push_str("; ");
+            }
+            kept.push_str(pair);
+        }
+    }
+    (!kept.is_empty()).then_some(kept)
 }
 
 /// Reads `Retry-After`: seconds, with fractions, or an HTTP date. A date that has passed means no
@@ -161,6 +188,27 @@ mod tests {
         assert_eq!(got.service_request_id.as_deref(), Some("abc"));
         assert_eq!(got.entity_id, None);
         assert_eq!(reply_headers(|n| (n == "x-ms-dop-hint").then_some("8"), 0).dop_hint, Some(8));
+    }
+
+    #[test]
+    fn only_affinity_cookies_are_kept() {
+        let set = [
+            "ARRAffinity=0a1b; Path=/; HttpOnly; Secure",
+            "ARRAffinitySameSite=0a1b; SameSite=None",
+            "session=secret; Path=/",
+            "ReqClientId=x",
+            "ARRAffinity=; expires=now",
+        ];
+        let kept = affinity(set.into_iter());
+        assert_eq!(kept.as_deref(), Some("ARRAffinity=0a1b; ARRAffinitySameSite=0a1b"));
+        assert_eq!(affinity(["session=1"].into_iter()), None);
+        assert_eq!(affinity(["ARR=1", "", "=", "é=1; ARRAffinity=2"].into_iter()), None);
+    }
+
+    #[test]
+    fn the_server_is_the_last_part_of_its_header() {
+        let get = |name: &str| (name == "x-source").then_some("0, 1f, node-7");
+        assert_eq!(reply_headers(get, 0).source.as_deref(), Some("node-7"));
     }
 
     proptest! {

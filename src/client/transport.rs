@@ -13,7 +13,7 @@ use crate::client::attempt::{
     ApiReply, ApiRequest, IdentityId, Method, TokenFailure, Transport, TransportFailure,
 };
 use crate::client::fault::printable;
-use crate::client::headers::reply_headers;
+use crate::client::headers::{affinity, reply_headers};
 use crate::client::request::SERVICE_PATH;
 use crate::client::token::TokenCell;
 use crate::config::job::{Environment, Identity};
@@ -149,10 +149,12 @@ impl Transport for HttpTransport {
 
 async fn read_reply(mut response: Response) -> Result<ApiReply, TransportFailure> {
     let status = response.status().as_u16();
-    let headers = reply_headers(
+    let mut headers = reply_headers(
         |name| response.headers().get(name).and_then(|v| v.to_str().ok()),
         clock::wall_ms(),
     );
+    let cookies = response.headers().get_all(reqwest::header::SET_COOKIE);
+    headers.affinity = affinity(cookies.iter().filter_map(|v| v.to_str().ok()));
     let body = read_body(&mut response)
         .await
         .map_err(|detail| TransportFailure::BodyCut { status, detail })?;

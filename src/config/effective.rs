@@ -1,7 +1,9 @@
 //! Pure: what a job means, defaults included, as lines for a person. Secrets are not in a
 //! [`Job`], only the places where they are kept, so nothing here can leak one.
 
-use crate::config::job::{Auth, Bounds, IdRule, Job, OrganizationLock, TableLoad};
+use crate::config::job::{
+    Auth, Bounds, IdRule, Job, OrganizationLock, TableClass, TableLoad, Tuning,
+};
 use crate::config::secret::SecretSource;
 use std::fmt::Write;
 
@@ -43,8 +45,48 @@ pub fn describe(job: &Job) -> String {
     );
     line("retry for", humantime::format_duration(job.breakers.retry_deadline).to_string());
     for load in &job.tables {
-        line("load", load_line(load));
+        line("load", load_line(&job.tuning.settled(load, load.class)));
     }
+    text.push_str(&describe_rules(&job.tuning));
+    text
+}
+
+/// How fast the loads may go, one fact a line; `classes` are those of the tables, in job order.
+#[must_use]
+pub fn describe_tuning(job: &Job, classes: &[TableClass]) -> String {
+    let mut text = String::new();
+    for (load, class) in job.tables.iter().zip(classes) {
+        let load = job.tuning.settled(load, *class);
+        let _ = writeln!(text, "{:<24} {}; class {}", load.name, numbers(&load), class.word());
+    }
+    text.push_str(&describe_rules(&job.tuning));
+    text
+}
+
+fn describe_rules(tuning: &Tuning) -> String {
+    let mut text = String::new();
+    let schedule = tuning.schedule.as_ref().map_or_else(
+        || "none: all that Dataverse allows, at any time".to_owned(),
+        |schedule| {
+            let entries: Vec<_> = schedule.entries().iter().map(ToString::to_string).collect();
+            format!("{} ({})", entries.join("; "), schedule.zone_name())
+        },
+    );
+    let _ = writeln!(text, "{:<24} {schedule}", "schedule");
+    let entitlement = tuning.entitlement.map_or_else(
+        || "not counted".to_owned(),
+        |rule| {
+            let then = rule.policy.word();
+            format!("{} operations in 24 h an identity, then {then}", rule.per_identity)
+        },
+    );
+    let _ = writeln!(text, "{:<24} {entitlement}", "entitlement");
+    let memory = if tuning.remember {
+        tuning.folder.display().to_string()
+    } else {
+        "off: every run learns anew".to_owned()
+    };
+    let _ = writeln!(text, "{:<24} {memory}", "memory of settings");
     text
 }
 
@@ -76,22 +118,26 @@ fn load_line(load: &TableLoad) -> String {
         IdRule::AlternateKey(key) => format!("rows found by key {key}"),
     };
     format!(
-        "{}: {} {} from {}, key {}, {ids}, {} columns, batch {}, parallel {}",
+        "{}: {} {} from {}, key {}, {ids}, {} columns, {}",
         load.name,
         load.operation.word(),
         load.table,
         load.source.path,
         load.key,
         load.columns.len(),
-        range(load.batch),
-        range(load.parallel)
+        numbers(load)
     )
+}
+
+fn numbers(load: &TableLoad) -> String {
+    let (batch, parallel) = (range(load.batch), range(load.parallel));
+    format!("batch {batch}, parallel {parallel}, weight {}", load.weight)
 }
 
 fn range(bounds: Bounds) -> String {
     match bounds.start {
-        Some(start) if bounds.min == bounds.max => start.to_string(),
-        Some(start) => format!("{start} ({}–{})", bounds.min, bounds.max),
-        None => format!("by class ({}–{})", bounds.min, bounds.max),
+        _ if bounds.min == bounds.max => bounds.min.to_string(),
+        Some(start) => format!("{}–{} from {start}", bounds.min, bounds.max),
+        None => format!("{}–{}", bounds.min, bounds.max),
     }
 }

@@ -6,6 +6,7 @@ use crate::config::job::{
 };
 use crate::config::secret::SecretSource;
 use crate::config::tree::{Findings, Node, Section, number_of, text_of, wrong_kind};
+use crate::config::tuning::{self, TunedPart, TuningPart};
 use crate::record::outcome::Operation;
 use std::ops::Range;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(super) struct FilePart {
     pub(super) serve: ServePart,
     pub(super) breakers: BreakersPart,
     pub(super) watch_interval: Option<Duration>,
+    pub(super) tuning: TuningPart,
 }
 
 #[derive(Default)]
@@ -67,8 +69,7 @@ pub(super) struct TablePart {
     pub(super) on_duplicate_key: Option<Spanned<OnDuplicateKey>>,
     pub(super) columns: Option<Spanned<Vec<ColumnPart>>>,
     pub(super) class: Option<Spanned<TableClass>>,
-    pub(super) batch: Option<BoundsPart>,
-    pub(super) parallel: Option<BoundsPart>,
+    pub(super) tuned: TunedPart,
     pub(super) request: RequestPart,
 }
 
@@ -196,6 +197,8 @@ pub(super) fn read(mut root: Section<'_>, out: &mut Findings) -> FilePart {
         s.finish(out);
         interval
     });
+    let tuning =
+        root.section("tuning", "[tuning]", out).map(|s| tuning::read(s, out)).unwrap_or_default();
     root.finish(out);
     FilePart {
         job,
@@ -207,6 +210,7 @@ pub(super) fn read(mut root: Section<'_>, out: &mut Findings) -> FilePart {
         serve,
         breakers,
         watch_interval,
+        tuning,
     }
 }
 
@@ -343,7 +347,8 @@ const OPERATIONS: [(&str, Operation); 4] = [
     ("upsert", Operation::Upsert),
     ("delete", Operation::Delete),
 ];
-const CLASSES: [(&str, TableClass); 6] = [
+/// Words for the classes of tables.
+pub(super) const CLASSES: [(&str, TableClass); 6] = [
     ("auto", TableClass::Auto),
     ("out-of-the-box", TableClass::OutOfTheBox),
     ("simple", TableClass::Simple),
@@ -388,8 +393,7 @@ fn table(mut s: Section<'_>, out: &mut Findings) -> TablePart {
         ),
         columns: s.get("columns").map(|node| Spanned::new(node.span(), columns(node, out))),
         class: s.word("class", &CLASSES, out),
-        batch: s.get("batch").map(|node| bounds(node, "batch", out)),
-        parallel: s.get("parallel").map(|node| bounds(node, "parallel", out)),
+        tuned: tuning::tuned(&mut s, out),
         request: s
             .section("request", "`request`", out)
             .map(|r| request(r, out))
@@ -548,7 +552,8 @@ fn via_keys(s: &mut Section<'_>, out: &mut Findings) -> ViaPart {
     }
 }
 
-fn bounds(node: Node<'_>, key: &'static str, out: &mut Findings) -> BoundsPart {
+/// A fixed number, or a table of bounds.
+pub(super) fn bounds(node: Node<'_>, key: &'static str, out: &mut Findings) -> BoundsPart {
     let nothing = BoundsPart { span: node.span(), start: None, min: None, max: None };
     if let DeValue::Table(_) = node.get_ref() {
         let Some(mut s) = Section::of(node, format!("`{key}`"), out) else { return nothing };

@@ -3,6 +3,8 @@
 
 use crate::config::secret::SecretSource;
 use crate::record::outcome::Operation;
+use crate::tuning::entitlement::EntitlementRule;
+use crate::tuning::schedule::Schedule;
 use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +41,34 @@ pub struct Job {
     pub shutdown_deadline: Duration,
     /// How often watch mode looks for new files.
     pub watch_interval: Duration,
+    /// How fast it may go, and when.
+    pub tuning: Tuning,
+}
+
+/// What `[tuning]` says.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Numbers of whole classes of tables, each class at most once and never `Auto`.
+    pub classes: Vec<(TableClass, TuningBounds)>,
+    /// Shares of the service's limits by day and hour; `None` = all of them at any time.
+    pub schedule: Option<Schedule>,
+    /// Operations in 24 hours; `None` = not counted.
+    pub entitlement: Option<EntitlementRule>,
+    /// Whether what is learnt is kept for the next run.
+    pub remember: bool,
+    /// Folder of what is kept, shared by the jobs of an environment.
+    pub folder: PathBuf,
+}
+
+/// Numbers of a table or of a class, as far as the job file gives them.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct TuningBounds {
+    /// Rows a request.
+    pub batch: Option<Bounds>,
+    /// Requests at once.
+    pub parallel: Option<Bounds>,
+    /// Share of the execution seconds relative to other loads.
+    pub weight: Option<f64>,
 }
 
 /// The target.
@@ -132,10 +162,15 @@ pub struct TableLoad {
     pub columns: Vec<ColumnMapping>,
     /// How heavy the table is.
     pub class: TableClass,
-    /// Rows a request.
+    /// What the table itself says of the three numbers below; the rest comes from its class.
+    pub said: TuningBounds,
+    /// Rows a request; settled for its class by [`Tuning::settled`].
     pub batch: Bounds,
-    /// Requests at once.
+    /// Requests at once; settled for its class by [`Tuning::settled`].
     pub parallel: Bounds,
+    /// Share of the execution seconds relative to the other loads, greater than 0; settled for its
+    /// class by [`Tuning::settled`].
+    pub weight: f64,
     /// Headers and parameters of every request.
     pub request: RequestOptions,
 }
@@ -295,10 +330,25 @@ pub enum TableClass {
     Elastic,
 }
 
+impl TableClass {
+    /// Word of the job file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::OutOfTheBox => "out-of-the-box",
+            Self::Simple => "simple",
+            Self::Moderate => "moderate",
+            Self::Complex => "complex",
+            Self::Elastic => "elastic",
+        }
+    }
+}
+
 /// Starting value and bounds of a tuned number; `start` is `None` when the class decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Where to begin.
+    /// Where to begin, within the bounds.
     pub start: Option<u32>,
     /// Never less; at least 1.
     pub min: u32,

@@ -11,6 +11,7 @@ use crate::config::job::{
 };
 use crate::config::similar::closest;
 use crate::config::tree::{Findings, guid_of};
+use crate::config::tuning;
 use crate::config::values::{is_logical_name, is_plain_name};
 use crate::limits::{BATCH_ROWS_MAX, PARALLEL_REQUESTS_MAX};
 use crate::record::outcome::Operation;
@@ -18,9 +19,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
-
-/// Requests of one load in flight at most when the job file does not say.
-const PARALLEL_MAX_DEFAULT: u32 = 64;
 
 /// What the rules need to know beyond the file.
 pub(super) struct Surroundings<'a> {
@@ -119,6 +117,7 @@ fn load(
         out.add("DV0013", on_existing.span(), message, "", hint.to_owned());
     }
     let columns = columns(&part, &ids, operation, index, peers, edges, around, out);
+    let said = tuning::numbers(part.tuned, out);
     TableLoad {
         name: peers[index].name.clone(),
         table: peers[index].table.clone(),
@@ -130,14 +129,14 @@ fn load(
         on_duplicate_key: part.on_duplicate_key.map_or(OnDuplicateKey::Error, Spanned::into_inner),
         columns,
         class: part.class.map_or(TableClass::Auto, Spanned::into_inner),
-        batch: bounds(part.batch, "batch", BATCH_ROWS_MAX, BATCH_ROWS_MAX, out),
-        parallel: bounds(
-            part.parallel,
-            "parallel",
-            PARALLEL_REQUESTS_MAX,
-            PARALLEL_MAX_DEFAULT,
-            out,
-        ),
+        batch: said.batch.unwrap_or(Bounds { start: None, min: 1, max: BATCH_ROWS_MAX }),
+        parallel: said.parallel.unwrap_or(Bounds {
+            start: None,
+            min: 1,
+            max: PARALLEL_REQUESTS_MAX,
+        }),
+        weight: said.weight.unwrap_or(1.0),
+        said,
         request: request(part.request, out),
     }
 }
@@ -517,14 +516,8 @@ fn one_byte(given: Option<&Text>, key: &str, usual: u8, out: &mut Findings) -> u
     }
 }
 
-fn bounds(
-    part: Option<BoundsPart>,
-    key: &str,
-    most: u32,
-    usual: u32,
-    out: &mut Findings,
-) -> Bounds {
-    let Some(part) = part else { return Bounds { start: None, min: 1, max: usual } };
+/// The bounds of a number that may be at most `most`; what is wrong is noted.
+pub(super) fn bounds(part: BoundsPart, key: &str, most: u32, out: &mut Findings) -> Bounds {
     let span = part.span.clone();
     let mut one = |value: &Option<Spanned<u64>>, which: &str| {
         let value = value.as_ref()?;
@@ -539,11 +532,11 @@ fn bounds(
     let (start, min, max) =
         (one(&part.start, "start"), one(&part.min, "min"), one(&part.max, "max"));
     if [start, min, max].contains(&Some(None)) {
-        return Bounds { start: None, min: 1, max: usual };
+        return Bounds { start: None, min: 1, max: most };
     }
     let start = start.flatten();
     let min = min.flatten().unwrap_or(1);
-    let max = max.flatten().unwrap_or(usual.max(start.unwrap_or(1)).max(min));
+    let max = max.flatten().unwrap_or(most);
     if min > max || start.is_some_and(|s| s < min || s > max) {
         let start = start.map_or_else(|| "unset".to_owned(), |s| s.to_string());
         let message = format!("`{key}` needs min ≤ start ≤ max; here {min} ≤ {start} ≤ {max}");

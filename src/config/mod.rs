@@ -8,11 +8,13 @@ pub mod effective;
 mod file;
 pub mod job;
 mod loads;
+pub mod orders;
 pub mod parse;
 pub mod read;
 pub mod secret;
 pub mod similar;
 mod tree;
+mod tuning;
 mod values;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::config::job::{
 };
 use crate::config::loads::{Surroundings, loads};
 use crate::config::tree::{Findings, Section};
+use crate::config::tuning;
 use crate::config::values::{is_plain_name, origin};
 use crate::limits::MEMORY_BUDGET_BYTES_MIN;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -123,6 +124,9 @@ fn assemble(
     let folder_span =
         part.ledger_folder.as_ref().or(part.sinks.folder.as_ref()).map_or(0..0, Spanned::span);
     folders(folder, &sink_folder, &ledger_folder, folder_span, &sources, out);
+    let tuning_span = part.tuning.folder.as_ref().map_or(0..0, Spanned::span);
+    let tuning = tuning::tuning(part.tuning, folder, &ledger_folder, zone_known, out);
+    tuning_folder(&tuning.folder, [&sink_folder, &ledger_folder], tuning_span, out);
     Job {
         file: file.to_path_buf(),
         name,
@@ -142,6 +146,7 @@ fn assemble(
         },
         shutdown_deadline: part.job.shutdown_deadline.unwrap_or(SHUTDOWN_DEADLINE),
         watch_interval: part.watch_interval.unwrap_or(WATCH_INTERVAL),
+        tuning,
     }
 }
 
@@ -316,6 +321,15 @@ fn folders(
                 out.add("DV0016", source.span(), message, "", hint.to_owned());
             }
         }
+    }
+}
+
+fn tuning_folder(folder: &Path, others: [&Path; 2], span: Range<usize>, out: &mut Findings) {
+    if others.iter().any(|other| tidy(other) == tidy(folder)) {
+        let message = "the folder of [tuning] must be its own";
+        let hint = "jobs of one environment share it, and it outlives them; e.g. [tuning] folder \
+                    = \"tuning\"";
+        out.add("DV0016", span, message, "", hint.to_owned());
     }
 }
 

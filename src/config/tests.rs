@@ -11,6 +11,8 @@ use crate::config::{effective, read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod tuning;
+
 const HEAD: &str = r#"[environment]
 url = "https://contoso.crm4.dynamics.com"
 organization = "contoso"
@@ -537,6 +539,9 @@ fn effective_configuration() {
     listen                   127.0.0.1:0
     pause when failed        5.0 % of a load
     retry for                1day
-    load                     account: create account from jobs/account.csv, key No, pinned ids, 1 columns, batch by class (1–1000), parallel by class (1–64)
+    load                     account: create account from jobs/account.csv, key No, pinned ids, 1 columns, batch 1–1000, parallel 1–512, weight 1
+    schedule                 none: all that Dataverse allows, at any time
+    entitlement              not counted
+    memory of settings       jobs/tuning
     "#);
 }

@@ -158,6 +158,26 @@ impl<'t> Section<'t> {
         None
     }
 
+    /// A number, with or without a fraction.
+    pub(super) fn real(&mut self, key: &'static str, out: &mut Findings) -> Option<Spanned<f64>> {
+        let node = self.get(key)?;
+        let value = match node.get_ref() {
+            DeValue::Float(f) => f.as_str().parse::<f64>().ok(),
+            DeValue::Integer(i) => {
+                i64::from_str_radix(i.as_str(), i.radix()).ok().map(|n| n as f64)
+            }
+            other => {
+                wrong_kind(out, node.span(), key, "a number such as 0.5", other);
+                return None;
+            }
+        };
+        if value.is_none() {
+            let message = format!("`{key}` is no number this program can hold");
+            out.add("DV0006", node.span(), message, "", None);
+        }
+        value.map(|value| Spanned::new(node.span(), value))
+    }
+
     /// A size such as `"512 MiB"`, or a number of bytes.
     pub(super) fn size(&mut self, key: &'static str, out: &mut Findings) -> Option<Spanned<u64>> {
         let node = self.get(key)?;

@@ -1,4 +1,4 @@
-//! The other end of the steering socket: what `dvbulk status|pause|resume|drain` send.
+//! The other end of the steering socket: what `dvbulk status|pause|resume|drain|set` send.
 
 use crate::control::server::SOCKET_NAME;
 use crate::control::status::RunStatus;

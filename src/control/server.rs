@@ -1,24 +1,34 @@
 //! The two listeners of a run: TCP to look, a Unix socket to steer.
 
-use crate::control::status::{self, RunFacts};
+use crate::control::change::Change;
+use crate::control::history::History;
+use crate::control::orders_status;
+use crate::control::page;
+use crate::control::snapshot::snapshot;
+use crate::control::status::{RunFacts, RunStatus};
 use crate::control::steering::{Steering, Wish};
+use crate::control::token::{self, Claim, ControlToken, TOKEN_NAME};
 use crate::runtime::clock;
-use crate::telemetry::metrics::Meters;
+use crate::telemetry::metrics::{LoadMeters, Meters};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -29,6 +39,8 @@ use tokio::task::JoinSet;
 const CONNECTIONS_MAX: usize = 64;
 /// Longest time for a request's headers to arrive.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often rows are counted for the history.
+const SAMPLE: Duration = Duration::from_secs(1);
 /// Name of the steering socket in the ledger's folder.
 pub const SOCKET_NAME: &str = "control.sock";
 
@@ -43,6 +55,40 @@ pub struct Controlled {
     pub steering: Steering,
     /// Whether the checks before the first write have passed.
     pub ready: AtomicBool,
+    history: Mutex<History>,
+    page: OnceLock<String>,
+}
+
+impl Controlled {
+    /// Of a run that may be written to.
+    #[must_use]
+    pub fn new(meters: Arc<Meters>, facts: RunFacts, steering: Steering) -> Self {
+        let history = Mutex::new(History::new(clock::now(), &settled(&meters)));
+        let ready = AtomicBool::new(true);
+        Self { meters, facts, steering, ready, history, page: OnceLock::new() }
+    }
+
+    /// The run at this moment.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        let state = self.steering.now().word();
+        let status = snapshot(&self.meters, &self.facts, &self.history.lock(), state, clock::now());
+        let orders = orders_status::snapshot(&self.steering, clock::wall_ms());
+        RunStatus { page: self.page.get().cloned(), orders, ..status }
+    }
+}
+
+fn settled(meters: &Meters) -> Vec<u64> {
+    meters.loads().iter().map(LoadMeters::settled_all).collect()
+}
+
+/// Counts rows for the history until the task is dropped or aborted.
+async fn sample(controlled: Arc<Controlled>) {
+    loop {
+        tokio::time::sleep(SAMPLE).await;
+        let settled = settled(&controlled.meters);
+        controlled.history.lock().note(clock::now(), &settled);
+    }
 }
 
 /// The running listeners; they end when this is dropped.
@@ -51,6 +97,7 @@ pub struct ControlServer {
     /// Where `/metrics` is, if asked for.
     pub address: Option<SocketAddr>,
     socket: PathBuf,
+    folder: PathBuf,
     tasks: JoinSet<()>,
 }
 
@@ -73,11 +120,22 @@ pub enum ListenRefused {
         /// What the system said.
         cause: io::Error,
     },
+    /// The token cannot be written.
+    #[error("cannot write the control token into {folder}: {cause}")]
+    Token {
+        /// The ledger's folder.
+        folder: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Which way a request came in.
+#[derive(Clone)]
 enum Door {
-    Tcp,
+    /// With the token that opens it.
+    Tcp(Arc<ControlToken>),
+    /// Its file mode is the login.
     Socket,
 }
 
@@ -94,13 +152,19 @@ impl ControlServer {
     ) -> Result<Self, ListenRefused> {
         let mut tasks = JoinSet::new();
         let mut bound = None;
+        let no_token = |cause| ListenRefused::Token { folder: ledger_folder.to_owned(), cause };
+        token::forget(ledger_folder).map_err(no_token)?;
         if let Some(address) = listen {
             let refused = |cause| ListenRefused::Tcp { address, cause };
             let listener = TcpListener::bind(address).await.map_err(refused)?;
-            bound = Some(listener.local_addr().map_err(refused)?);
+            let address = listener.local_addr().map_err(refused)?;
+            bound = Some(address);
+            let token = ControlToken::make(ledger_folder).map_err(no_token)?;
             let controlled = Arc::clone(&controlled);
-            tasks.spawn(accept(listener, controlled, Door::Tcp));
+            controlled.page.get_or_init(|| format!("http://{address}/"));
+            tasks.spawn(accept(listener, controlled, Door::Tcp(Arc::new(token))));
         }
+        tasks.spawn(sample(Arc::clone(&controlled)));
         let socket = ledger_folder.join(SOCKET_NAME);
         let refused = |cause| ListenRefused::Socket { path: socket.clone(), cause };
         match fs::remove_file(&socket) {
@@ -110,7 +174,7 @@ impl ControlServer {
         let listener = UnixListener::bind(&socket).map_err(refused)?;
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).map_err(refused)?;
         tasks.spawn(accept(listener, controlled, Door::Socket));
-        Ok(Self { address: bound, socket, tasks })
+        Ok(Self { address: bound, socket, folder: ledger_folder.to_owned(), tasks })
     }
 }
 
@@ -119,6 +183,9 @@ impl Drop for ControlServer {
         self.tasks.abort_all();
         if let Err(error) = fs::remove_file(&self.socket) {
             tracing::debug!(%error, "control socket was gone already");
+        }
+        if let Err(error) = token::forget(&self.folder) {
+            tracing::debug!(%error, "the control token stays behind");
         }
     }
 }
@@ -149,6 +216,7 @@ async fn accept(listener: impl Listens, controlled: Arc<Controlled>, door: Door)
         match listener.next().await {
             Ok(stream) => {
                 let controlled = Arc::clone(&controlled);
+                let door = door.clone();
                 tokio::spawn(async move {
                     serve(TokioIo::new(stream), controlled, door).await;
                     drop(permit);
@@ -168,7 +236,7 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&controlled, &request, door);
+        let answer = answer(&controlled, &request, &door);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -185,13 +253,14 @@ where
 fn answer(
     controlled: &Controlled,
     request: &Request<Incoming>,
-    door: Door,
+    door: &Door,
 ) -> Response<Full<Bytes>> {
-    if door == Door::Tcp && !host_is_ours(request.headers().get(HOST)) {
+    if matches!(door, Door::Tcp(_)) && !token::host_is_ours(request.headers()) {
         return text(StatusCode::FORBIDDEN, "Host must be an address or localhost\n");
     }
     let get = request.method() == Method::GET;
     let post = request.method() == Method::POST;
+    let query = request.uri().query();
     match request.uri().path() {
         "/metrics" if get => {
             let mut page = Response::new(Full::new(Bytes::from(controlled.meters.page())));
@@ -209,56 +278,151 @@ fn answer(
                 text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
             }
         }
-        "/status" if get => status_page(controlled),
-        "/pause" if post => steer(controlled, door, Wish::Pause),
-        "/resume" if post => steer(controlled, door, Wish::Run),
-        "/drain" if post => steer(controlled, door, Wish::Drain),
-        "/metrics" | "/healthz" | "/readyz" | "/status" | "/pause" | "/resume" | "/drain" => {
-            text(StatusCode::METHOD_NOT_ALLOWED, "reading is GET, steering is POST\n")
+        "/" if get => look(controlled, claim(request, door), html),
+        "/status" if get => look(controlled, claim(request, door), json),
+        path @ ("/set" | "/pause" | "/resume") if post && (query.is_some() || path == "/set") => {
+            change(controlled, request, door, path, query.unwrap_or_default())
         }
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics /healthz /readyz /status\n"),
+        "/pause" if post => steer(controlled, request, door, Wish::Pause),
+        "/resume" if post => steer(controlled, request, door, Wish::Run),
+        "/drain" if post => steer(controlled, request, door, Wish::Drain),
+        "/" | "/metrics" | "/healthz" | "/readyz" | "/status" | "/pause" | "/resume" | "/drain"
+        | "/set" => text(StatusCode::METHOD_NOT_ALLOWED, "reading is GET, steering is POST\n"),
+        _ => text(StatusCode::NOT_FOUND, "there are / /metrics /healthz /readyz /status\n"),
     }
 }
 
-fn steer(controlled: &Controlled, door: Door, wish: Wish) -> Response<Full<Bytes>> {
-    if door == Door::Tcp {
-        return text(
-            StatusCode::FORBIDDEN,
-            "steering goes through the socket in the ledger folder: use `dvbulk pause|resume|drain JOB.toml`\n",
-        );
+/// Who looks or steers.
+fn claim(request: &Request<Incoming>, door: &Door) -> Claim {
+    match door {
+        Door::Tcp(token) => token.claim(request.headers(), clock::now()),
+        Door::Socket => Claim::Owner,
+    }
+}
+
+/// The answer to those who claim a token that is not this run's.
+fn refusal(who: Claim) -> Option<Response<Full<Bytes>>> {
+    match who {
+        Claim::Stranger | Claim::Owner => None,
+        Claim::Wrong => {
+            tracing::warn!("a wrong control token came over TCP");
+            Some(unauthorized("wrong token; that of this run stands in"))
+        }
+        Claim::TooMany => Some(text(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many wrong tokens: one a second is looked at\n",
+        )),
+    }
+}
+
+fn unauthorized(why: &str) -> Response<Full<Bytes>> {
+    let text = text(StatusCode::UNAUTHORIZED, format!("{why} {TOKEN_NAME} in the ledger folder\n"));
+    with(text, &[(WWW_AUTHENTICATE, "Bearer")])
+}
+
+/// Why whoever asks may not steer.
+fn may_not_steer(request: &Request<Incoming>, door: &Door) -> Option<Response<Full<Bytes>>> {
+    if matches!(door, Door::Tcp(_)) {
+        if !token::origin_is_ours(request.headers()) {
+            return Some(text(StatusCode::FORBIDDEN, "a page of another origin may not steer\n"));
+        }
+        if !token::body_is_plain(request.headers()) {
+            return Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON or plain text, if any\n"));
+        }
+    }
+    let who = claim(request, door);
+    let stranger = "steering needs `Authorization: Bearer TOKEN` with the token of";
+    refusal(who).or_else(|| (who != Claim::Owner).then(|| unauthorized(stranger)))
+}
+
+/// Says what the run should do, if whoever asks may.
+fn steer(
+    controlled: &Controlled,
+    request: &Request<Incoming>,
+    door: &Door,
+    wish: Wish,
+) -> Response<Full<Bytes>> {
+    if let Some(refusal) = may_not_steer(request, door) {
+        return refusal;
     }
     match controlled.steering.wish(wish) {
         Ok(()) => {
             tracing::info!(wish = wish.word(), "asked by an operator");
-            status_page(controlled)
+            json(controlled, Claim::Owner)
         }
         Err(late) => text(StatusCode::CONFLICT, format!("{late}\n")),
     }
 }
 
-fn status_page(controlled: &Controlled) -> Response<Full<Bytes>> {
-    let state = controlled.steering.now().word();
-    let status = status::snapshot(&controlled.meters, &controlled.facts, state, clock::now());
-    match serde_json::to_vec_pretty(&status) {
+/// Changes what is wanted of one load or one identity.
+fn change(
+    controlled: &Controlled,
+    request: &Request<Incoming>,
+    door: &Door,
+    path: &str,
+    query: &str,
+) -> Response<Full<Bytes>> {
+    if let Some(refusal) = may_not_steer(request, door) {
+        return refusal;
+    }
+    let asked = Change::from_query(path, query);
+    match asked.and_then(|change| controlled.steering.ask(&change, clock::wall_ms())) {
+        Ok(()) => json(controlled, Claim::Owner),
+        Err(refused) => text(StatusCode::BAD_REQUEST, format!("{refused}\n")),
+    }
+}
+
+/// Shows the run as far as whoever asks may see it.
+fn look(
+    controlled: &Controlled,
+    who: Claim,
+    show: fn(&Controlled, Claim) -> Response<Full<Bytes>>,
+) -> Response<Full<Bytes>> {
+    refusal(who).unwrap_or_else(|| show(controlled, who))
+}
+
+fn status_for(controlled: &Controlled, who: Claim) -> RunStatus {
+    let status = controlled.status();
+    if who == Claim::Owner { status } else { status.for_strangers() }
+}
+
+fn json(controlled: &Controlled, who: Claim) -> Response<Full<Bytes>> {
+    match serde_json::to_vec_pretty(&status_for(controlled, who)) {
         Ok(mut body) => {
             body.push(b'\n');
-            let mut page = Response::new(Full::new(Bytes::from(body)));
-            page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            page
+            let response = Response::new(Full::new(Bytes::from(body)));
+            with(response, &[(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")])
         }
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
-/// A web page that made a name of its own point to this machine must not read the status: only
-/// addresses and `localhost` are answered.
-fn host_is_ours(host: Option<&HeaderValue>) -> bool {
-    let Some(host) = host.and_then(|h| h.to_str().ok()) else { return false };
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
-    });
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+fn html(controlled: &Controlled, who: Claim) -> Response<Full<Bytes>> {
+    let page = page::page(&status_for(controlled, who));
+    let response = Response::new(Full::new(Bytes::from(page)));
+    with(
+        response,
+        &[
+            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CONTENT_SECURITY_POLICY, &page::policy()),
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (REFERRER_POLICY, "no-referrer"),
+        ],
+    )
+}
+
+fn with(
+    mut response: Response<Full<Bytes>>,
+    headers: &[(HeaderName, &str)],
+) -> Response<Full<Bytes>> {
+    for (name, value) in headers {
+        match HeaderValue::from_str(value) {
+            Ok(value) => drop(response.headers_mut().insert(name.clone(), value)),
+            Err(error) => tracing::error!(%name, %error, "a header of ours is not one"),
+        }
+    }
+    response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -268,18 +432,4 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_other_than_localhost_are_strangers() {
-        let ours = |h: &str| host_is_ours(HeaderValue::from_str(h).ok().as_ref());
-        assert!(
-            ours("127.0.0.1:9470") && ours("localhost") && ours("[::1]:80") && ours("10.0.0.4")
-        );
-        assert!(!ours("evil.example:9470") && !ours("") && !host_is_ours(None));
-    }
 }

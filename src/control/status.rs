@@ -1,14 +1,13 @@
-//! The `/status` answer: what a run is doing, as data.
+//! The `/status` answer: what a run is doing, as data. Fields are added, never renamed. What is not
+//! known is null or an empty list, never a zero.
 
-use crate::record::outcome::RowState;
-use crate::record::throttle::Throttle;
-use crate::telemetry::metrics::{Meters, RequestEnd};
+use crate::control::orders_status::OrdersStatus;
 use crate::units::MonoTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A run at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunStatus {
     /// Job name.
     pub job: String,
@@ -24,14 +23,56 @@ pub struct RunStatus {
     pub memory_taken_bytes: u64,
     /// The record budget.
     pub memory_budget_bytes: u64,
+    /// Address of the page for people, if one is served.
+    #[serde(default)]
+    pub page: Option<String>,
+    /// Rows of all loads settled a second over the last ten seconds.
+    #[serde(default)]
+    pub rows_per_second_now: Option<f64>,
+    /// Seconds until all loads are done at the present rate, if every source is being read.
+    #[serde(default)]
+    pub eta_secs: Option<f64>,
+    /// What the governor does; null before it has decided anything.
+    #[serde(default)]
+    pub tuning: Option<TuningStatus>,
     /// Loads in job order.
     pub loads: Vec<LoadStatus>,
     /// Identities in job order.
     pub identities: Vec<IdentityStatus>,
+    /// What is wanted of it; whoever takes the snapshot fills it in.
+    #[serde(default)]
+    pub orders: OrdersStatus,
+    /// Refused rows that came last, latest first.
+    #[serde(default)]
+    pub last_errors: Vec<RefusedStatus>,
+    /// Rows of all loads settled lately.
+    #[serde(default)]
+    pub history: HistoryStatus,
+}
+
+/// The governor at one moment.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TuningStatus {
+    /// Where the service counts: `unknown`, `identity`, `server`.
+    pub scope: String,
+    /// Web servers that count separately, as far as seen; null when not known.
+    pub servers: Option<u32>,
+    /// Requests at once aimed at, over all loads.
+    pub parallel_target: f64,
+    /// What bounds it: `ramp`, `budget`, `knee`, `limit`, `operator`.
+    pub parallel_bound: String,
+    /// How much longer requests get, in per cent, when one per cent more are under way.
+    pub elasticity_parallel: Option<f64>,
+    /// The same for the rows in flight.
+    pub elasticity_rows: Option<f64>,
+    /// What is left fits into the window: limits are spent, not paced.
+    pub sprint: bool,
+    /// Share of the limits that may be used now, 0–1.
+    pub max_share: f64,
 }
 
 /// A load at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LoadStatus {
     /// Name.
     pub name: String,
@@ -43,6 +84,12 @@ pub struct LoadStatus {
     pub rows: BTreeMap<String, u64>,
     /// Rows settled a second since this process began.
     pub rows_per_second: f64,
+    /// Rows settled a second over the last ten seconds.
+    #[serde(default)]
+    pub rows_per_second_now: Option<f64>,
+    /// Seconds until it is done at the present rate, if its source is being read.
+    #[serde(default)]
+    pub eta_secs: Option<f64>,
     /// Requests by how they ended.
     pub requests: BTreeMap<String, u64>,
     /// Requests in flight.
@@ -57,15 +104,137 @@ pub struct LoadStatus {
     pub waiting: String,
     /// Sentence for what holds it.
     pub reason: String,
+    /// What the governor does with it; null before it has decided anything.
+    #[serde(default)]
+    pub tuning: Option<LoadTuningStatus>,
+    /// Rows settled in each bucket of [`RunStatus::history`].
+    #[serde(default)]
+    pub history: Vec<u64>,
+}
+
+/// What the governor does with a load.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LoadTuningStatus {
+    /// Rows a request that the fitted cost says are best.
+    pub batch_optimum: u32,
+    /// Least and most rows a request allowed.
+    pub batch_range: [u32; 2],
+    /// Most requests at once allowed.
+    pub parallel_max: u32,
+    /// Weight against the other loads.
+    pub weight: f64,
+    /// Share of the execution seconds of the last window, 0–1.
+    pub share: f64,
+    /// Fitted seconds of a request: fixed, per row, per row squared.
+    pub cost: Option<[f64; 3]>,
+    /// Duration predicted over duration measured; 1 is right.
+    pub predicted_over_actual: f64,
+    /// Rows written per execution second.
+    pub rows_per_execution_second: f64,
+    /// Share of rows that the service refuses, estimated, 0–1.
+    pub bad_row_rate: f64,
+    /// Passing failures per 100-row request, estimated.
+    pub hazard: f64,
+    /// Requests it learnt from.
+    pub samples: u64,
+    /// A person paused it.
+    pub paused: bool,
 }
 
 /// An identity at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct IdentityStatus {
     /// Alias.
     pub name: String,
     /// 429s by kind of limit.
     pub throttles: BTreeMap<String, u64>,
+    /// A person paused it; null before the governor has decided anything.
+    #[serde(default)]
+    pub paused: Option<bool>,
+    /// Every one of its lanes is closed by a throttle; null before the governor has decided
+    /// anything.
+    #[serde(default)]
+    pub closed: Option<bool>,
+    /// What the service counts for it: one lane, or one for each web server.
+    #[serde(default)]
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// One counter of the service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// Web server, numbered in the order of discovery, where counted apart.
+    pub server: Option<u32>,
+    /// Execution seconds in the window.
+    pub time_used_secs: f64,
+    /// Believed limit of them; 0 when not known.
+    pub time_limit_secs: f64,
+    /// Requests in the window.
+    pub requests_used: f64,
+    /// Believed limit of them; 0 when not known.
+    pub requests_limit: f64,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Believed limit of them; 0 when not known.
+    pub parallel_limit: f64,
+    /// Execution seconds that may be spent at once.
+    pub tokens_secs: f64,
+    /// Seconds until it opens after a throttle; 0 when open.
+    pub closed_secs: f64,
+    /// Kind of limit that closed it last.
+    pub closed_by: Option<String>,
+}
+
+/// A refused row.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// Name of the load.
+    pub load: String,
+    /// Code, as in the error file.
+    pub code: String,
+    /// Category, as in the error file.
+    pub category: String,
+    /// Key of the row; null for who may not read the error file.
+    pub key: Option<String>,
+    /// What was said; null for who may not read the error file.
+    pub message: Option<String>,
+}
+
+/// Rows settled lately.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Length of a bucket, seconds.
+    pub bucket_secs: u64,
+    /// Rows of each full bucket, oldest first; at most half an hour.
+    pub rows: Vec<u64>,
+}
+
+impl LoadStatus {
+    /// Rows in any final state.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.rows.values().sum()
+    }
+
+    /// Rows that stand in the error file.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        let bad = ["failed", "rejected", "duplicate_input", "ambiguous"];
+        bad.iter().filter_map(|word| self.rows.get(*word)).sum()
+    }
+}
+
+impl RunStatus {
+    /// The same without what only the owner of the files may read: keys and messages of refused
+    /// rows hold values of the source.
+    #[must_use]
+    pub fn for_strangers(mut self) -> Self {
+        for row in &mut self.last_errors {
+            row.key = None;
+            row.message = None;
+        }
+        self
+    }
 }
 
 /// What does not change during a run.
@@ -81,72 +250,4 @@ pub struct RunFacts {
     pub settled_before: Vec<u64>,
     /// The record budget.
     pub memory_budget_bytes: u64,
-}
-
-/// Reads the meters.
-#[must_use]
-pub fn snapshot(meters: &Meters, facts: &RunFacts, state: &str, now: MonoTime) -> RunStatus {
-    let elapsed_secs = now.saturating_since(facts.started).as_secs_f64();
-    let loads = meters
-        .loads()
-        .iter()
-        .enumerate()
-        .map(|(index, load)| {
-            let settled = load.settled_all();
-            let before = facts.settled_before.get(index).copied().unwrap_or(0);
-            let bytes = *load.source_bytes.lock();
-            let waiting = load.waiting.lock();
-            LoadStatus {
-                name: load.name.clone(),
-                read: load.read.get(),
-                open: u64::try_from(load.open.get()).unwrap_or(0),
-                rows: RowState::ALL
-                    .iter()
-                    .filter(|s| load.settled(**s) > 0)
-                    .map(|s| (s.word().to_owned(), load.settled(*s)))
-                    .collect(),
-                rows_per_second: settled.saturating_sub(before) as f64 / elapsed_secs.max(0.001),
-                requests: [
-                    RequestEnd::Done,
-                    RequestEnd::Throttled,
-                    RequestEnd::Refused,
-                    RequestEnd::NotApplied,
-                    RequestEnd::InDoubt,
-                    RequestEnd::Systemic,
-                ]
-                .iter()
-                .map(|e| (e.word().to_owned(), load.requests(*e)))
-                .collect(),
-                in_flight: u64::try_from(load.in_flight.get()).unwrap_or(0),
-                parallel: u64::try_from(load.parallel_limit.get()).unwrap_or(0),
-                batch_rows: *load.batch_size.lock(),
-                source_share: (bytes.total > 0)
-                    .then(|| (bytes.read as f64 / bytes.total as f64).min(1.0)),
-                waiting: waiting.word().to_owned(),
-                reason: waiting.sentence(now),
-            }
-        })
-        .collect();
-    let identities = meters
-        .identities()
-        .iter()
-        .map(|identity| IdentityStatus {
-            name: identity.name.clone(),
-            throttles: Throttle::ALL
-                .iter()
-                .map(|k| (k.word().to_owned(), identity.throttles(*k)))
-                .collect(),
-        })
-        .collect();
-    RunStatus {
-        job: facts.job.clone(),
-        environment: facts.environment.clone(),
-        state: state.to_owned(),
-        pid: std::process::id(),
-        elapsed_secs,
-        memory_taken_bytes: u64::try_from(meters.memory_taken.get()).unwrap_or(0),
-        memory_budget_bytes: facts.memory_budget_bytes,
-        loads,
-        identities,
-    }
 }

@@ -1,5 +1,5 @@
 //! The nouns all stages share: which row, which table, which id, what became of it. Read in this
-//! order: `key`, `outcome`, `pinned`, `chunk` (as read), `prepared` (as sent), `projection` (as shown).
+//! order: `key`, `outcome`, `pinned`, `chunk` (as read), `prepared` (as sent), `refused` and `projection` (as shown).
 
 pub mod chunk;
 pub mod fields;
@@ -8,5 +8,6 @@ pub mod outcome;
 pub mod pinned;
 pub mod prepared;
 pub mod projection;
+pub mod refused;
 pub mod staged;
 pub mod throttle;

@@ -5,6 +5,7 @@
 use crate::limits::PROJECTION_QUEUE_BYTES;
 use crate::record::key::TableId;
 use crate::record::outcome::RowState;
+use crate::record::refused::LatestRefused;
 use parking_lot::{Condvar, Mutex};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ pub struct TableLines {
     pub errors: Vec<u8>,
     /// Rows by their new state.
     pub counts: Vec<(RowState, u64)>,
+    /// The latest of the refused ones.
+    pub refused: LatestRefused,
 }
 
 /// A place in the ledger: bytes of records before it since the job began. Grows, also over
@@ -181,6 +184,7 @@ mod tests {
             success: vec![b'x'; bytes],
             errors: vec![],
             counts: vec![],
+            refused: LatestRefused::default(),
         };
         SinkWork::Durable(LedgerPosition(1), Projection { lines: vec![line], hold: None })
     }

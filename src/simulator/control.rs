@@ -6,7 +6,7 @@ use super::face::Face;
 use super::faults::FaultRule;
 use super::http::{self, read_body};
 use super::reply::Reply;
-use super::token::form;
+use super::token::form::form;
 use hyper::Method;
 use hyper::body::Incoming;
 use serde::Deserialize;

@@ -5,14 +5,14 @@ use super::backend::Backend;
 use super::batch::{self, Item, after_version};
 use super::call::{Refusal, Verb};
 use super::face::{Face, Running};
-use super::faults::{Action, Facts, Stage, Strike, sql_timeout};
+use super::faults::{Action, DEADLOCK, Facts, Stage, Strike, sql_error, sql_timeout};
 use super::http::{self, Body, BodyFailed, Cut, http_date, read_body, response};
-use super::latency::{Course, Work};
-use super::limits::grouped;
+use super::latency::Work;
+use super::limits::text::grouped;
 use super::operate::{Request, method};
 use super::operation::{batch_works, subject, work};
 use super::reply::{JSON, Reply, real_wait, wants_annotations};
-use super::stats::{Arrival, LoggedRequest};
+use super::stats::{Arrival, LoggedRequest, Refused};
 use super::token::BearerRefused;
 use crate::runtime::clock;
 use hyper::body::Incoming;
@@ -85,7 +85,7 @@ pub(super) async fn answer<B: Backend>(
         return Ok(response(Reply::html(status, "The Web API answers below /api/data/v9.2/.")));
     };
     let cookie = cookie_server(&head.headers);
-    let server = face.server(cookie);
+    let reached = face.reach(cookie);
     let headers = head
         .headers
         .iter()
@@ -106,18 +106,19 @@ pub(super) async fn answer<B: Backend>(
         body,
         origin,
         user,
-        server,
+        server: reached.server,
     };
     let seen = arrive(&face, &request, cookie.is_some());
     served(&face, request, seen).await
 }
 
 fn arrive<B: Backend>(face: &Arc<Face<B>>, request: &Request, cookie: bool) -> Seen<B> {
-    let now = clock::now();
-    let arrival = face.counters.lock().arrive(now, request.user, request.server, cookie);
+    let place = face.place(request.user, request.server);
+    let arrival = face.counters.lock().arrive(clock::now(), place, cookie);
     let what = subject(request.verb, &request.path);
     let line = LoggedRequest {
-        at_ms: u64::try_from(face.uptime().as_millis()).unwrap_or(u64::MAX),
+        at_ms: u64::try_from(face.clock.uptime().as_millis()).unwrap_or(u64::MAX),
+        at_virtual_secs: face.since_start().as_secs_f64(),
         took_ms: 0,
         user: String::new(),
         server: request.server,
@@ -199,7 +200,7 @@ async fn served<B: Backend>(
         }
         Some(Strike { action: action @ Action::Status { apply: false, .. }, .. }) => {
             let mut reply = scripted(face, action);
-            told(face, user, &reply);
+            told(face, user, server, &reply);
             finish(&mut seen, &mut reply);
             return Ok(response(reply));
         }
@@ -213,8 +214,13 @@ async fn served<B: Backend>(
         Err(throttle) => {
             let wait = real_wait(&throttle, face.settings.speed);
             let mut reply = Reply::throttled(throttle.facet, wait, &face.settings.protection);
-            let said = retry_after(&reply);
-            face.counters.lock().throttle(clock::now(), user, Some(throttle.facet), said);
+            let refused = Refused {
+                place: face.place(user, server),
+                facet: Some(throttle.facet),
+                wait: retry_after(&reply),
+                while_locked: throttle.while_throttled,
+            };
+            face.counters.lock().throttle(clock::now(), refused);
             finish(&mut seen, &mut reply);
             return Ok(response(reply));
         }
@@ -227,8 +233,7 @@ async fn served<B: Backend>(
             return Ok(response(reply));
         }
     };
-    let works = works(face, &request, &job);
-    let running = Running::begin(face, permit, &works);
+    let running = Running::begin(face, permit, user, server);
     if let Some(Strike {
         action: Action::CommitLater { delay_ms_min, delay_ms_max }, chance, ..
     }) = strike
@@ -239,8 +244,12 @@ async fn served<B: Backend>(
         tokio::spawn(worked(Arc::clone(face), running, request, job, delay));
         return Err(Cut);
     }
-    let mut reply = if running.course == Course::Completes(Duration::ZERO) {
-        execute(face, running, &request, &job)
+    let mut reply = if face.settings.latency.scale <= 0.0 {
+        let mut running = running;
+        let from = clock::now();
+        let reply = execute(face, &request, &job);
+        running.busy = clock::now().saturating_since(from);
+        reply
     } else {
         // The server goes on when the client hangs up, so the work is a task of its own.
         let work = worked(Arc::clone(face), running, request, job, Duration::ZERO);
@@ -266,7 +275,7 @@ async fn served<B: Backend>(
         Some(Action::SlowBody { bytes_per_sec }) => Ok(http::slow(reply, bytes_per_sec)),
         Some(action @ Action::Status { .. }) => {
             let mut reply = scripted(face, &action);
-            told(face, user, &reply);
+            told(face, user, server, &reply);
             finish(&mut seen, &mut reply);
             Ok(response(reply))
         }
@@ -325,11 +334,8 @@ fn job<B: Backend>(face: &Face<B>, request: &Request) -> Result<Job, Reply> {
         .map_err(|why| Reply::batch_refused(&why))
 }
 
-/// What the request will cost; nothing when all is answered at once.
+/// What the request will cost.
 fn works<B: Backend>(face: &Face<B>, request: &Request, job: &Job) -> Vec<Work> {
-    if face.settings.latency.scale <= 0.0 {
-        return Vec::new();
-    }
     let backend = face.backend();
     match job {
         Job::Plain => vec![work(backend.schema(), request.verb, &request.path, &request.body)],
@@ -337,41 +343,72 @@ fn works<B: Backend>(face: &Face<B>, request: &Request, job: &Job) -> Vec<Work> 
     }
 }
 
-/// Does the work after `delay` and its service time; `None` when the server stops before.
+/// How the service time of a request ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Done,
+    TimedOut,
+    Deadlocked,
+}
+
+/// Does the work after its service time and `delay`; `None` when the server stops before.
 async fn worked<B: Backend>(
     face: Arc<Face<B>>,
-    running: Running<B>,
+    mut running: Running<B>,
     request: Request,
     job: Job,
     delay: Duration,
 ) -> Option<Reply> {
-    let (Course::Completes(time) | Course::TimesOut(time)) = running.course;
-    let wait = delay + face.real(time);
-    tokio::select! {
-        () = tokio::time::sleep(wait) => {}
-        () = face.stopped.cancelled() => return None,
+    let end = ended(&face, &mut running, &request, &job).await?;
+    if !delay.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = face.stopped.cancelled() => return None,
+        }
     }
-    Some(execute(&face, running, &request, &job))
+    let refuse = |refusal| Reply::refusal(&refusal, wants_annotations(&request.headers));
+    Some(match end {
+        End::Done => execute(&face, &request, &job),
+        End::TimedOut => refuse(sql_timeout()),
+        End::Deadlocked => refuse(sql_error(DEADLOCK)),
+    })
 }
 
-fn execute<B: Backend>(
+/// Waits for the end of the service time and books it; `None` when the server stops before.
+async fn ended<B: Backend>(
     face: &Face<B>,
-    mut running: Running<B>,
+    running: &mut Running<B>,
     request: &Request,
     job: &Job,
-) -> Reply {
-    if matches!(running.course, Course::TimesOut(_)) {
-        return Reply::refusal(&sql_timeout(), wants_annotations(&request.headers));
+) -> Option<End> {
+    if face.settings.latency.scale <= 0.0 {
+        return Some(End::Done);
     }
-    let from = clock::now();
-    let reply = match job {
+    let works = works(face, request, job);
+    let (left, deadlock) = face.work(&works, matches!(job, Job::Batch(_)));
+    let left = tokio::select! {
+        left = left => left.ok()?,
+        () = face.stopped.cancelled() => return None,
+    };
+    running.busy = left.took;
+    Some(match (left.done, deadlock) {
+        (false, _) => {
+            face.counters.lock().timeout();
+            End::TimedOut
+        }
+        (true, true) => {
+            face.counters.lock().deadlock();
+            End::Deadlocked
+        }
+        (true, false) => End::Done,
+    })
+}
+
+fn execute<B: Backend>(face: &Face<B>, request: &Request, job: &Job) -> Reply {
+    match job {
         Job::Plain => face.run(request),
         Job::Batch(items) => face.run_batch(request, items),
-    };
-    if running.busy.is_zero() {
-        running.busy = clock::now().saturating_since(from);
     }
-    reply
 }
 
 /// The answer a rule of the script gives.
@@ -403,9 +440,12 @@ pub(super) fn scripted<B: Backend>(face: &Face<B>, action: &Action) -> Reply {
 }
 
 /// Remembers what a scripted 429 told the user.
-fn told<B: Backend>(face: &Face<B>, user: usize, reply: &Reply) {
+fn told<B: Backend>(face: &Face<B>, user: usize, server: u32, reply: &Reply) {
     if reply.status == 429 {
-        face.counters.lock().throttle(clock::now(), user, None, retry_after(reply));
+        let place = face.place(user, server);
+        let wait = retry_after(reply);
+        let refused = Refused { place, facet: None, wait, while_locked: false };
+        face.counters.lock().throttle(clock::now(), refused);
     }
 }
 
@@ -426,8 +466,10 @@ fn stand<B: Backend>(face: &Face<B>, user: usize, server: u32, reply: &mut Reply
     add("x-ms-service-request-id", id.clone());
     add("REQ_ID", id.clone());
     add("AuthActivityId", id);
-    add("X-Source", format!("0, node-{server}"));
-    add("Set-Cookie", format!("{COOKIE}=node-{server}; Path=/; HttpOnly"));
+    if rules.server_token {
+        add("X-Source", format!("0, node-{server}"));
+        add("Set-Cookie", format!("{COOKIE}=node-{server}; Path=/; HttpOnly"));
+    }
     if rules.dop_hint > 0 {
         add("x-ms-dop-hint", rules.dop_hint.to_string());
     }
@@ -437,7 +479,12 @@ fn stand<B: Backend>(face: &Face<B>, user: usize, server: u32, reply: &mut Reply
             add("x-ms-ratelimit-burst-remaining-xrm-requests", left.requests.to_string());
         }
         if rules.execution_secs_max > 0.0 {
-            let secs = format!("{:.2}", left.execution.as_secs_f64());
+            let left = if rules.headers_real_secs {
+                face.clock.real(left.execution)
+            } else {
+                left.execution
+            };
+            let secs = format!("{:.2}", left.as_secs_f64());
             add("x-ms-ratelimit-time-remaining-xrm-requests", grouped(&secs));
         }
     }

@@ -1,20 +1,22 @@
 //! What all requests of one simulator share: model, limits, script, counts, clock.
 
 use super::backend::Backend;
+use super::contention::{Contention, VirtualClock};
 use super::faults::{Facts, FaultRule, FaultScript, Stage, Strike};
-use super::latency::{Course, Load, Work, course, service_time};
+use super::latency::{Chances, Work, course};
 use super::limits::{Permit, Protection, Remaining, Throttle};
+use super::nodes::Nodes;
 use super::settings::Settings;
-use super::stats::{Counters, Stats};
+use super::sharing::Left;
+use super::stats::{Counters, Place, Stats};
 use super::token::TokenService;
-use crate::runtime::clock;
-use crate::units::MonoTime;
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Shared state; every lock is held for one step of a request, never over an await.
@@ -23,60 +25,53 @@ pub(super) struct Face<B> {
     pub(super) stopped: CancellationToken,
     pub(super) counters: Mutex<Counters>,
     pub(super) tokens: Mutex<TokenService>,
+    pub(super) clock: VirtualClock,
+    pub(super) contention: Arc<Contention>,
     backend: Mutex<B>,
+    nodes: Mutex<Nodes>,
     protection: Mutex<Protection>,
     script: Mutex<FaultScript>,
     scripted: AtomicBool,
     chance: Mutex<StdRng>,
-    next_server: AtomicU32,
-    running: AtomicU32,
-    running_rows: AtomicU64,
-    started: MonoTime,
 }
 
 impl<B: Backend> Face<B> {
-    pub(super) fn new(settings: Settings, tokens: TokenService, backend: B) -> Self {
+    /// # Errors
+    /// No thread can be had.
+    pub(super) fn start(
+        settings: Settings,
+        tokens: TokenService,
+        backend: B,
+    ) -> std::io::Result<Self> {
         let names = settings.users.iter().map(|u| u.name.clone()).collect();
-        let counters =
-            Counters::new(names, settings.protection.servers, settings.http.request_log_max);
-        Self {
+        let rules = &settings.protection;
+        let counters = Counters::new(names, rules.servers, settings.http.request_log_max);
+        let nodes = Nodes::new(rules, &settings.servers_change);
+        let protection = Protection::new(rules.clone(), &settings.foreign, &settings.users);
+        let clock = VirtualClock::start(settings.speed);
+        Ok(Self {
             stopped: CancellationToken::new(),
             counters: Mutex::new(counters),
             tokens: Mutex::new(tokens),
+            contention: Contention::start(&settings, clock)?,
+            clock,
             backend: Mutex::new(backend),
-            protection: Mutex::new(Protection::new(settings.protection.clone())),
+            nodes: Mutex::new(nodes),
+            protection: Mutex::new(protection),
             scripted: AtomicBool::new(!settings.faults.is_empty()),
             script: Mutex::new(FaultScript::new(settings.seed, settings.faults.clone())),
             chance: Mutex::new(StdRng::seed_from_u64(settings.seed)),
-            next_server: AtomicU32::new(0),
-            running: AtomicU32::new(0),
-            running_rows: AtomicU64::new(0),
-            started: clock::now(),
             settings,
-        }
+        })
     }
 
     pub(super) fn backend(&self) -> MutexGuard<'_, B> {
         self.backend.lock()
     }
 
-    /// Real time since the start.
-    pub(super) fn uptime(&self) -> Duration {
-        clock::now().saturating_since(self.started)
-    }
-
     /// Virtual time since the start.
     pub(super) fn since_start(&self) -> Duration {
-        self.uptime().mul_f64(self.settings.speed)
-    }
-
-    fn virtual_now(&self) -> MonoTime {
-        MonoTime::from_origin(self.since_start())
-    }
-
-    /// Virtual time as the real time it takes here.
-    pub(super) fn real(&self, time: Duration) -> Duration {
-        time.div_f64(self.settings.speed)
+        self.clock.now().since_origin()
     }
 
     pub(super) fn draw(&self) -> f64 {
@@ -85,7 +80,7 @@ impl<B: Backend> Face<B> {
 
     pub(super) fn stats(&self) -> Stats {
         let faults = self.script.lock().counts();
-        self.counters.lock().snapshot(self.uptime(), faults)
+        self.counters.lock().snapshot(self.clock.uptime(), self.since_start(), faults)
     }
 
     pub(super) fn replace_faults(&self, rules: Vec<FaultRule>) {
@@ -100,41 +95,64 @@ impl<B: Backend> Face<B> {
         self.script.lock().strike(stage, facts)
     }
 
-    /// The server an affinity cookie names, else the next one.
-    pub(super) fn server(&self, cookie: Option<u32>) -> u32 {
-        let servers = self.settings.protection.servers;
-        match cookie {
-            Some(server) if server < servers => server,
-            _ => self.next_server.fetch_add(1, Ordering::Relaxed) % servers,
+    /// The server a request reaches that names `cookie`, if any.
+    pub(super) fn reach(self: &Arc<Self>, cookie: Option<u32>) -> Reached<B> {
+        let chance = self.draw();
+        let mut nodes = self.nodes.lock();
+        if nodes.advance(self.since_start()) {
+            self.protection.lock().keep_servers(nodes.alive());
         }
+        let server = nodes.choose(cookie, chance);
+        nodes.begin(server);
+        Reached { face: Arc::clone(self), server }
+    }
+
+    /// Where a request of `user` at `server` counts.
+    pub(super) fn place(&self, user: usize, server: u32) -> Place {
+        Place { user, server, counter: self.protection.lock().counter(server) }
     }
 
     pub(super) fn admit(&self, user: usize, server: u32) -> Result<Permit, Throttle> {
         let chance = self.draw();
-        self.protection.lock().admit(self.virtual_now(), user, server, chance)
+        self.protection.lock().admit(self.clock.now(), user, server, chance)
     }
 
     pub(super) fn complete(&self, permit: Permit, busy: Duration) {
-        self.protection.lock().complete(self.virtual_now(), permit, busy);
+        self.protection.lock().complete(self.clock.now(), permit, busy);
     }
 
     pub(super) fn remaining(&self, user: usize, server: u32) -> Remaining {
-        self.protection.lock().remaining(self.virtual_now(), user, server)
+        self.protection.lock().remaining(self.clock.now(), user, server)
     }
 
-    /// How the request will go in virtual time, given what else runs.
-    fn plan(&self, works: &[Work], concurrent: u32, rows_elsewhere: u64) -> Course {
-        let latency = &self.settings.latency;
-        if latency.scale <= 0.0 {
-            return Course::Completes(Duration::ZERO);
-        }
-        let (noise, end) = {
+    /// Begins the work of a request: who hears when it is over, and whether it then ends in a
+    /// deadlock.
+    pub(super) fn work(&self, works: &[Work], batch: bool) -> (oneshot::Receiver<Left>, bool) {
+        let chances = {
             let mut chance = self.chance.lock();
-            ([chance.random(), chance.random()], chance.random())
+            let mut draw = || chance.random();
+            Chances { noise: [draw(), draw()], timeout: draw(), deadlock: draw(), moment: draw() }
         };
-        let since_start = self.since_start();
-        let load = Load { concurrent, rows_elsewhere, since_start, chance: noise };
-        course(latency, service_time(latency, works, load), end)
+        let mut deadlock = false;
+        let left = self.contention.arrive(|others| {
+            let latency = &self.settings.latency;
+            let course = course(latency, works, batch, others, self.since_start(), chances);
+            deadlock = course.deadlock;
+            course.share
+        });
+        (left, deadlock)
+    }
+}
+
+/// The server a request has reached; it leaves when dropped.
+pub(super) struct Reached<B: Backend> {
+    face: Arc<Face<B>>,
+    pub(super) server: u32,
+}
+
+impl<B: Backend> Drop for Reached<B> {
+    fn drop(&mut self) {
+        self.face.nodes.lock().end(self.server);
     }
 }
 
@@ -142,30 +160,23 @@ impl<B: Backend> Face<B> {
 pub(super) struct Running<B: Backend> {
     face: Arc<Face<B>>,
     permit: Option<Permit>,
-    rows: u64,
-    /// How it will go.
-    pub(super) course: Course,
+    user: usize,
+    server: u32,
     /// Virtual time it has cost.
     pub(super) busy: Duration,
 }
 
 impl<B: Backend> Running<B> {
-    pub(super) fn begin(face: &Arc<Face<B>>, permit: Permit, works: &[Work]) -> Self {
-        let rows = works.iter().map(|w| u64::from(w.rows)).sum();
-        let concurrent = face.running.fetch_add(1, Ordering::Relaxed) + 1;
-        let elsewhere = face.running_rows.fetch_add(rows, Ordering::Relaxed);
-        let course = face.plan(works, concurrent, elsewhere);
-        let (Course::Completes(busy) | Course::TimesOut(busy)) = course;
-        Self { face: Arc::clone(face), permit: Some(permit), rows, course, busy }
+    pub(super) fn begin(face: &Arc<Face<B>>, permit: Permit, user: usize, server: u32) -> Self {
+        Self { face: Arc::clone(face), permit: Some(permit), user, server, busy: Duration::ZERO }
     }
 }
 
 impl<B: Backend> Drop for Running<B> {
     fn drop(&mut self) {
-        self.face.running.fetch_sub(1, Ordering::Relaxed);
-        self.face.running_rows.fetch_sub(self.rows, Ordering::Relaxed);
         if let Some(permit) = self.permit.take() {
             self.face.complete(permit, self.busy);
+            self.face.counters.lock().book(self.user, self.server, self.busy);
         }
     }
 }

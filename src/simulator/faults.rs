@@ -9,6 +9,9 @@ use super::call::Refusal;
 use serde::Deserialize;
 use std::time::Duration;
 
+/// SQL error number of a deadlock.
+pub const DEADLOCK: u32 = 1205;
+
 /// One rule of the script.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,7 +150,7 @@ fn half() -> f64 {
     0.5
 }
 fn deadlock() -> u32 {
-    1205
+    DEADLOCK
 }
 fn poison_text() -> String {
     "A plug-in refused this row.".to_owned()
@@ -363,9 +366,11 @@ fn chance(seed: u64, rule: u64, count: u64, salt: u64) -> f64 {
 #[must_use]
 pub fn sql_error(number: u32) -> Refusal {
     let why = match number {
-        1205 => "Transaction was deadlocked on lock resources with another process and has been \
+        DEADLOCK => {
+            "Transaction was deadlocked on lock resources with another process and has been \
                  chosen as the deadlock victim. Rerun the transaction."
-            .to_owned(),
+                .to_owned()
+        }
         2812 => "Could not find stored procedure.".to_owned(),
         2766 => "The definition for user-defined data type has changed.".to_owned(),
         3732 => "Cannot drop type because it is being referenced.".to_owned(),

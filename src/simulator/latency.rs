@@ -1,76 +1,117 @@
-//! Pure: how long a request takes the simulated server.
+//! Pure: how much work a request is for the simulated server, and how it may fail.
+//!
+//! How long the work takes beside other requests: `sharing.rs`.
 //!
 //! Source: `adaptive-control.md` §2.2, §6.
 
 use super::schema::Weight;
-use super::settings::{Cost, LatencySettings};
+use super::settings::{Cost, DriftStep, LatencySettings};
+use super::sharing::Share;
 use std::time::Duration;
+
+/// Others a deadlock hazard is told for.
+const HAZARD_OTHERS: f64 = 10.0;
+/// Rows a deadlock hazard is told for.
+const HAZARD_ROWS: f64 = 100.0;
+/// Least share of its work a request has done when a deadlock ends it: with a uniform draw the
+/// mean is 0.65.
+///
+/// Source: `adaptive-control.md` §4.6.
+const DEADLOCK_EARLIEST: f64 = 0.3;
 
 /// One operation, as far as its cost depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Work {
-    /// Class of the table; `None` for reads and requests without a table.
-    pub weight: Option<Weight>,
+    /// Table written to, by index, with its class; `None` for reads and requests without a table.
+    pub table: Option<(usize, Weight)>,
     /// Rows written.
     pub rows: u32,
 }
 
-/// What goes on beside the request.
+/// Draws from `0..1`.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Load {
-    /// Requests at once, this one included.
-    pub concurrent: u32,
-    /// Rows in flight of all other requests.
-    pub rows_elsewhere: u64,
-    /// Virtual time since the start.
-    pub since_start: Duration,
-    /// Two draws from `0..1` for the noise.
-    pub chance: [f64; 2],
+pub struct Chances {
+    /// For the noise.
+    pub noise: [f64; 2],
+    /// Who is rolled back at the server's own time limit.
+    pub timeout: f64,
+    /// Who ends in a deadlock.
+    pub deadlock: f64,
+    /// When.
+    pub moment: f64,
 }
 
-/// How a request ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Course {
-    /// Runs to its end.
-    Completes(Duration),
-    /// Runs into the server's own time limit and is rolled back.
-    TimesOut(Duration),
+/// What the server is to do for a request.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Course {
+    /// Its share of the database.
+    pub share: Share,
+    /// Whether it ends in a deadlock when its work is done, and is rolled back.
+    pub deadlock: bool,
 }
 
-/// Virtual time the server spends on `works` (the operations of one request).
+/// The course of a request of `works`, its operations; `batch` when it is a `$batch`. `others` run
+/// when it begins, `since_start` after the start of the server.
 #[must_use]
-pub fn service_time(settings: &LatencySettings, works: &[Work], load: Load) -> Duration {
-    if settings.scale <= 0.0 {
-        return Duration::ZERO;
-    }
-    let plain: f64 = works.iter().map(|w| uncontended(cost(settings, w.weight), w.rows)).sum();
-    let others = f64::from(load.concurrent.max(1) - 1);
-    let contention = settings.contention_kappa.mul_add(
-        f64::from(load.concurrent) * others,
-        settings.contention_sigma.mul_add(others, 1.0),
-    );
-    #[expect(clippy::cast_precision_loss, reason = "row counts in flight stay far below 2^52")]
-    let rows = settings.rows_in_flight.mul_add(load.rows_elsewhere as f64, 1.0);
-    let secs = plain
-        * contention
-        * rows
-        * drift(settings, load.since_start)
-        * noise(settings.noise_sigma, load.chance)
-        * settings.scale;
-    Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX)
-}
-
-/// Applies the server's own time limit; `chance` in `0..1` picks who is rolled back.
-///
-/// Source: `dataverse-web-api.md` §12 row 24.
-#[must_use]
-pub fn course(settings: &LatencySettings, time: Duration, chance: f64) -> Course {
-    let limit = Duration::from_secs_f64(settings.timeout_secs);
-    if !limit.is_zero() && time > limit && chance < settings.timeout_fails {
-        Course::TimesOut(limit)
+pub fn course(
+    settings: &LatencySettings,
+    works: &[Work],
+    batch: bool,
+    others: u32,
+    since_start: Duration,
+    chances: Chances,
+) -> Course {
+    let plain: f64 = works
+        .iter()
+        .map(|w| uncontended(cost(settings, w.table.map(|(_, weight)| weight)), w.rows))
+        .sum();
+    let drift = drift_step(settings, since_start).map_or(1.0, |step| step.factor);
+    let rows = works.iter().map(|w| u64::from(w.rows)).sum();
+    let elastic = |w: &Work| matches!(w.table, Some((_, Weight::Elastic)) | None);
+    let hazard =
+        if batch || works.iter().all(elastic) { 0.0 } else { hazard(settings, rows, others) };
+    // 1 − e^(−hazard) of them.
+    let deadlock = hazard > 0.0 && chances.deadlock < -(-hazard).exp_m1();
+    let part = if deadlock {
+        (1.0 - DEADLOCK_EARLIEST).mul_add(chances.moment, DEADLOCK_EARLIEST)
     } else {
-        Course::Completes(time)
+        1.0
+    };
+    let secs = plain * drift * noise(settings.noise_sigma, chances.noise) * settings.scale * part;
+    let limit = Duration::try_from_secs_f64(settings.timeout_secs).unwrap_or(Duration::MAX);
+    let limited = !limit.is_zero() && chances.timeout < settings.timeout_fails;
+    Course {
+        share: Share {
+            work: Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX),
+            table: works
+                .iter()
+                .filter(|w| w.table.is_some())
+                .max_by_key(|w| w.rows)
+                .and_then(|w| w.table),
+            rows,
+            // Source: `dataverse-web-api.md` §12 row 24.
+            limit: limited.then_some(limit),
+        },
+        deadlock,
     }
+}
+
+/// Expected deadlocks of a request of `rows` rows beside `others`.
+fn hazard(settings: &LatencySettings, rows: u64, others: u32) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "rows of a request stay far below 2^52")]
+    let size = (rows as f64 / HAZARD_ROWS).powf(1.5);
+    settings.deadlock_hazard * size * f64::from(others) / HAZARD_OTHERS
+}
+
+/// The step of the changes over time that holds `since_start`: the latest.
+#[must_use]
+pub fn drift_step(settings: &LatencySettings, since_start: Duration) -> Option<&DriftStep> {
+    let now = since_start.as_secs_f64();
+    settings
+        .drift
+        .iter()
+        .filter(|s| s.after_secs <= now)
+        .max_by(|a, b| a.after_secs.total_cmp(&b.after_secs))
 }
 
 fn cost(settings: &LatencySettings, weight: Option<Weight>) -> Cost {
@@ -89,16 +130,6 @@ fn uncontended(cost: Cost, rows: u32) -> f64 {
     cost.d.mul_add(n * n, cost.b.mul_add(n, cost.a))
 }
 
-fn drift(settings: &LatencySettings, since_start: Duration) -> f64 {
-    let now = since_start.as_secs_f64();
-    settings
-        .drift
-        .iter()
-        .filter(|s| s.after_secs <= now)
-        .max_by(|a, b| a.after_secs.total_cmp(&b.after_secs))
-        .map_or(1.0, |s| s.factor)
-}
-
 /// Log-normal with mean 1.
 fn noise(sigma: f64, [u, v]: [f64; 2]) -> f64 {
     if sigma == 0.0 {
@@ -112,24 +143,27 @@ fn noise(sigma: f64, [u, v]: [f64; 2]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::settings::DriftStep;
 
     fn quiet() -> LatencySettings {
         LatencySettings { scale: 1.0, noise_sigma: 0.0, ..LatencySettings::default() }
     }
 
-    fn alone() -> Load {
-        Load { concurrent: 1, rows_elsewhere: 0, since_start: Duration::ZERO, chance: [0.5, 0.5] }
+    const DRAWN: Chances =
+        Chances { noise: [0.5, 0.5], timeout: 0.999, deadlock: 0.5, moment: 0.5 };
+
+    fn one(weight: Weight, rows: u32) -> [Work; 1] {
+        [Work { table: Some((3, weight)), rows }]
     }
 
-    fn secs(settings: &LatencySettings, weight: Weight, rows: u32, load: Load) -> f64 {
-        service_time(settings, &[Work { weight: Some(weight), rows }], load).as_secs_f64()
+    fn secs(settings: &LatencySettings, works: &[Work], since: u64) -> f64 {
+        let course = course(settings, works, false, 0, Duration::from_secs(since), DRAWN);
+        course.share.work.as_secs_f64()
     }
 
     #[test]
     fn costs_follow_the_published_classes() {
         let check = |weight, rows, want: f64| {
-            assert!((secs(&quiet(), weight, rows, alone()) - want).abs() < 1e-9);
+            assert!((secs(&quiet(), &one(weight, rows), 0) - want).abs() < 1e-9);
         };
         check(Weight::Simple, 100, 0.10 + 0.6 + 0.01);
         check(Weight::Moderate, 100, 0.15 + 2.0 + 0.04);
@@ -138,26 +172,21 @@ mod tests {
     }
 
     #[test]
-    fn zero_scale_answers_at_once() {
-        let off = LatencySettings::default();
-        assert_eq!(secs(&off, Weight::Complex, 1000, alone()), 0.0);
-    }
-
-    #[test]
     fn operations_of_one_request_add_up() {
-        let work = Work { weight: Some(Weight::Simple), rows: 1 };
-        let one = service_time(&quiet(), &[work], alone());
-        assert_eq!(service_time(&quiet(), &[work; 10], alone()), one * 10);
+        let work = one(Weight::Simple, 1)[0];
+        let alone = secs(&quiet(), &[work], 0);
+        assert!((secs(&quiet(), &[work; 10], 0) - 10.0 * alone).abs() < 1e-9);
     }
 
     #[test]
-    fn throughput_peaks_and_then_falls() {
-        let rate = |c: u32| {
-            let load = Load { concurrent: c, ..alone() };
-            f64::from(c) / secs(&quiet(), Weight::Moderate, 100, load)
-        };
-        assert!(rate(50) > rate(10), "peak lies at about 50");
-        assert!(rate(200) < rate(50));
+    fn a_request_belongs_to_the_table_most_of_its_rows_go_to() {
+        let works = [
+            Work { table: None, rows: 0 },
+            Work { table: Some((1, Weight::Simple)), rows: 1 },
+            Work { table: Some((2, Weight::Complex)), rows: 5 },
+        ];
+        let share = course(&quiet(), &works, true, 0, Duration::ZERO, DRAWN).share;
+        assert_eq!((share.table, share.rows), (Some((2, Weight::Complex)), 6));
     }
 
     #[test]
@@ -172,28 +201,56 @@ mod tests {
     #[test]
     fn the_latest_drift_step_holds() {
         let mut settings = quiet();
-        settings.drift = vec![
-            DriftStep { after_secs: 10.0, factor: 2.0 },
-            DriftStep { after_secs: 20.0, factor: 3.0 },
-        ];
-        let at = |s| {
-            secs(
-                &settings,
-                Weight::Simple,
-                1,
-                Load { since_start: Duration::from_secs(s), ..alone() },
-            )
-        };
+        settings.drift = [(10.0, 2.0), (20.0, 3.0)]
+            .map(|(after_secs, factor)| DriftStep { after_secs, factor, kappa_factor: 1.0 })
+            .to_vec();
+        let at = |s| secs(&settings, &one(Weight::Simple, 1), s);
         assert!((at(15) / at(0) - 2.0).abs() < 1e-9);
         assert!((at(25) / at(0) - 3.0).abs() < 1e-9);
     }
 
     #[test]
-    fn half_of_the_overlong_requests_are_rolled_back() {
-        let long = Duration::from_secs(200);
-        assert_eq!(course(&quiet(), long, 0.4), Course::TimesOut(Duration::from_secs(120)));
-        assert_eq!(course(&quiet(), long, 0.6), Course::Completes(long));
-        let short = Duration::from_secs(100);
-        assert_eq!(course(&quiet(), short, 0.0), Course::Completes(short));
+    fn half_of_the_requests_have_a_limit_they_are_rolled_back_at() {
+        let limit = |timeout| {
+            let chances = Chances { timeout, ..DRAWN };
+            course(&quiet(), &one(Weight::Simple, 1), false, 0, Duration::ZERO, chances).share.limit
+        };
+        assert_eq!(limit(0.4), Some(Duration::from_secs(120)));
+        assert_eq!(limit(0.6), None);
+    }
+
+    /// Share of requests that end in a deadlock.
+    fn deadlocks(works: &[Work], batch: bool, others: u32) -> f64 {
+        let settings = LatencySettings { deadlock_hazard: 0.1, ..quiet() };
+        let struck = (0..10_000).filter(|n| {
+            let chances = Chances { deadlock: f64::from(*n) / 1e4, ..DRAWN };
+            course(&settings, works, batch, others, Duration::ZERO, chances).deadlock
+        });
+        struck.count() as f64 / 1e4
+    }
+
+    #[test]
+    fn deadlocks_grow_with_rows_and_with_the_others() {
+        let share = |rows, others| deadlocks(&one(Weight::Moderate, rows), false, others);
+        let near = |got: f64, hazard: f64| (got - (1.0 - (-hazard).exp())).abs() < 2e-4;
+        assert!(near(share(100, 10), 0.1));
+        assert!(near(share(400, 10), 0.8), "rows^1.5");
+        assert!(near(share(100, 30), 0.3));
+        assert_eq!(share(400, 0), 0.0, "nobody to lock against");
+        assert_eq!(deadlocks(&one(Weight::Moderate, 100), true, 10), 0.0);
+        assert_eq!(deadlocks(&one(Weight::Elastic, 100), false, 10), 0.0);
+    }
+
+    #[test]
+    fn a_deadlock_strikes_before_the_work_is_done() {
+        let settings = LatencySettings { deadlock_hazard: 1.0, ..quiet() };
+        let works = one(Weight::Moderate, 100);
+        let whole = secs(&settings, &works, 0);
+        for (moment, part) in [(0.0, 0.3), (0.5, 0.65), (1.0, 1.0)] {
+            let chances = Chances { deadlock: 0.0, moment, ..DRAWN };
+            let course = course(&settings, &works, false, 10, Duration::ZERO, chances);
+            let got = course.share.work.as_secs_f64() / whole;
+            assert!(course.deadlock && (got - part).abs() < 1e-6, "{got}");
+        }
     }
 }

@@ -71,16 +71,16 @@ pub fn subject(verb: Verb, path: &str) -> Subject<'_> {
 #[must_use]
 pub fn work(schema: &Schema, verb: Verb, path: &str, body: &[u8]) -> Work {
     let subject = subject(verb, path);
-    let table = schema.by_set.get(subject.table).and_then(|i| schema.tables.get(*i));
     let writes = verb != Verb::Get;
-    let weight = table.filter(|_| writes).map(|t| t.weight);
+    let index = schema.by_set.get(subject.table).copied().filter(|_| writes);
+    let table = index.and_then(|i| schema.tables.get(i).map(|t| (i, t.weight)));
     let rows = if subject.operation.ends_with("Multiple") {
         let items = memchr::memmem::find_iter(body, b"\"@odata.type\"").count();
         u32::try_from(items).unwrap_or(u32::MAX)
     } else {
         u32::from(writes)
     };
-    Work { weight, rows }
+    Work { table, rows }
 }
 
 /// The same for all operations of a batch.

@@ -2,7 +2,8 @@
 
 use super::batch::BatchRefused;
 use super::call::{Answer, Refusal, RefusalCode};
-use super::limits::{Facet, Throttle, message};
+use super::limits::text::message;
+use super::limits::{Facet, Throttle};
 use super::refusals::refusal_body;
 use super::settings::{CodeFormat, ProtectionSettings};
 use std::borrow::Cow;
@@ -81,7 +82,8 @@ impl Reply {
         let message = message(facet, rules);
         let refusal = Refusal { status: 429, code, message, annotations: Vec::new() };
         let wait = if rules.fractional_retry_after {
-            format!("{retry_after_secs:.3}")
+            // Rounded up: who waits as told must not come a fraction too early.
+            format!("{:.3}", (retry_after_secs * 1000.0).ceil() / 1000.0)
         } else {
             format!("{:.0}", retry_after_secs.ceil().max(1.0))
         };
@@ -157,6 +159,10 @@ mod tests {
         assert_eq!(reply.headers, [("Retry-After".into(), "41".to_owned())]);
         let text = String::from_utf8(reply.body).expect("text");
         assert!(text.starts_with("{\"error\":{\"code\":\"0x80072321\",\"message\":\"Combined"));
+        let fractional =
+            ProtectionSettings { fractional_retry_after: true, ..ProtectionSettings::default() };
+        let reply = Reply::throttled(Facet::Execution, 0.0341, &fractional);
+        assert_eq!(reply.headers[0].1, "0.035");
         let decimal = ProtectionSettings {
             code_format: CodeFormat::Decimal,
             ..ProtectionSettings::default()

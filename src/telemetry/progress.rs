@@ -17,6 +17,8 @@ const REDRAW: Duration = Duration::from_millis(500);
 const PLAIN: Duration = Duration::from_secs(5);
 /// Span over which the rate is taken.
 const RATE_SPAN: Duration = Duration::from_secs(10);
+/// Rows a second below which no time left is told.
+pub const RATE_MIN: f64 = 0.5;
 
 /// Where progress goes. Clones share the terminal, so that log lines and bars do not mix.
 #[derive(Clone, Debug)]
@@ -156,7 +158,7 @@ pub fn line(load: &LoadMeters, rate: f64, now: MonoTime) -> String {
     } else {
         "  ? %".to_owned()
     };
-    let eta = eta(load, &waiting, rate, bytes.read, bytes.total);
+    let eta = eta(load, &waiting, rate);
     format!(
         "{:<18} {share}  {:>9} settled  {bad:>6} refused  {rate:>7.0} rows/s  eta {eta:>7}  {}x{} in flight {}  {}",
         load.name,
@@ -168,18 +170,34 @@ pub fn line(load: &LoadMeters, rate: f64, now: MonoTime) -> String {
     )
 }
 
-/// Time left at the present rate, from the share of the source read.
-fn eta(load: &LoadMeters, waiting: &Waiting, rate: f64, read: u64, total: u64) -> String {
-    let rows_read = load.read.get();
+/// Time left at the present rate.
+fn eta(load: &LoadMeters, waiting: &Waiting, rate: f64) -> String {
     if *waiting == Waiting::Done {
         return "-".to_owned();
     }
-    if rate < 0.5 || read == 0 || rows_read == 0 {
-        return "?".to_owned();
+    match rows_left(load) {
+        Some(left) if rate >= RATE_MIN => {
+            let secs = (left / rate).ceil() as u64;
+            humantime::format_duration(Duration::from_secs(secs)).to_string().replace(' ', "")
+        }
+        _ => "?".to_owned(),
     }
-    let rows_total = rows_read as f64 * total as f64 / read as f64;
-    let left = (rows_total - load.settled_all() as f64).max(0.0) / rate;
-    humantime::format_duration(Duration::from_secs(left.ceil() as u64)).to_string().replace(' ', "")
+}
+
+/// Rows a load has still to settle, from the share of its source that is read; `None` before
+/// anything tells.
+#[must_use]
+pub fn rows_left(load: &LoadMeters) -> Option<f64> {
+    if *load.waiting.lock() == Waiting::Done {
+        return Some(0.0);
+    }
+    let bytes = *load.source_bytes.lock();
+    let rows_read = load.read.get();
+    if bytes.read == 0 || rows_read == 0 {
+        return None;
+    }
+    let rows_total = rows_read as f64 * bytes.total as f64 / bytes.read as f64;
+    Some((rows_total - load.settled_all() as f64).max(0.0))
 }
 
 #[cfg(test)]

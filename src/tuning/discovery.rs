@@ -9,8 +9,8 @@ use crate::tuning::view::Scope;
 const PINGS_MAX: usize = 48;
 /// Pings after which a service without any signal is left alone.
 const PINGS_BLIND: usize = 8;
-/// Pings under way at once.
-pub const PINGS_AT_ONCE: usize = 16;
+/// Pings under way at once: few, since somebody else may work with the same identity.
+pub const PINGS_AT_ONCE: usize = 4;
 
 /// What one ping brought back.
 #[derive(Clone, PartialEq, Debug)]
@@ -76,27 +76,46 @@ impl Discovery {
         self.failed += 1;
     }
 
+    /// Over all servers: pings each answered after its first, and by how much its number moved.
+    fn moves(&self) -> (f64, f64) {
+        let (mut made, mut moved) = (0.0, 0.0);
+        for server in 0..self.servers {
+            let mine = self.pings.iter().filter(|p| p.server == Some(server));
+            let mut count = 0;
+            let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+            for remaining in mine.filter_map(|p| p.requests_remaining) {
+                count += 1;
+                low = low.min(remaining);
+                high = high.max(remaining);
+            }
+            if count > 1 {
+                made += f64::from(count - 1);
+                moved += high - low;
+            }
+        }
+        (made, moved)
+    }
+
     /// The verdict.
     #[must_use]
     pub fn found(&self) -> Found {
-        let counts: Vec<f64> = self.pings.iter().filter_map(|p| p.requests_remaining).collect();
-        let low = counts.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = counts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let pings = counts.len() as f64;
+        let counts = self.pings.iter().filter(|p| p.requests_remaining.is_some()).count();
         let servers = self.servers;
         let scope = if servers == 1 {
             // One server counts as one counter, whatever it counts by.
             Scope::Identity
-        } else if servers == 0 || counts.len() < 6 {
+        } else if servers == 0 || counts < 6 {
             Scope::Unknown
         } else {
-            let reach = pings / (high - low + 1.0);
-            if reach < f64::from(servers).sqrt().min(1.6) {
-                Scope::Identity
-            } else if reach > 2.0 * f64::from(servers) {
+            // On a counter of its own each server's number moves once for each ping that it
+            // answered; on a common one it moves for those of the others too.
+            let (made, moved) = self.moves();
+            if moved < 0.4 * made {
                 Scope::Unknown // counters that stand still are stale
-            } else {
+            } else if made / moved > f64::from(servers).sqrt().recip() {
                 Scope::Server
+            } else {
+                Scope::Identity
             }
         };
         let latency = self.pings.iter().map(|p| p.round_trip_secs).fold(f64::INFINITY, f64::min);
@@ -104,7 +123,7 @@ impl Discovery {
             scope,
             servers,
             latency_secs: if latency.is_finite() { latency } else { 0.0 },
-            headers: !counts.is_empty(),
+            headers: counts > 0,
         }
     }
 }
@@ -150,6 +169,22 @@ mod tests {
     fn counters_that_fall_by_server_are_many() {
         let found = discover(4, |turn, _| Some(6000.0 - (turn / 4) as f64));
         assert_eq!((found.scope, found.servers), (Scope::Server, 4));
+    }
+
+    #[test]
+    fn chance_that_prefers_a_server_does_not_make_one_counter_of_two() {
+        let mut left = [6000.0, 6000.0];
+        let mut discovery = Discovery::default();
+        for turn in 0..18 {
+            let server = usize::from(turn % 5 == 1);
+            left[server] -= 1.0;
+            discovery.note(Ping {
+                server: Some(server as u32),
+                requests_remaining: Some(left[server]),
+                round_trip_secs: 0.03,
+            });
+        }
+        assert_eq!(discovery.found().scope, Scope::Server);
     }
 
     #[test]

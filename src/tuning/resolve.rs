@@ -1,6 +1,7 @@
 //! Pure: what bad rows cost. A bulk message is refused as a whole for one bad row; the good ones
 //! are then saved either by single operations in one `$batch` or by smaller messages.
 
+use crate::limits::BATCH_OPERATIONS_MAX;
 use crate::tuning::cost::Cost;
 
 /// Share of a request's time that is spent before a bad row refuses it.
@@ -33,12 +34,22 @@ pub(super) struct Odds {
     pub(super) batch_ratio: f64,
     /// Whether one bad row refuses all.
     pub(super) atomic: bool,
+    /// Seconds a request uses up at least: its number is limited as well as its time.
+    pub(super) least: f64,
 }
 
 impl Odds {
     /// Seconds of a `$batch` of `rows`.
     pub(super) fn apart(&self, rows: f64) -> f64 {
-        self.cost.a + self.batch_ratio * self.cost.b.max(self.cost.a * 0.02) * rows
+        // More operations than one `$batch` takes need several.
+        let requests = (rows / BATCH_OPERATIONS_MAX as f64).ceil().max(1.0);
+        let row = self.batch_ratio * self.cost.b.max(self.cost.a * 0.02);
+        (requests * self.cost.a + row * rows).max(requests * self.least)
+    }
+
+    /// Seconds of a bulk message of `rows`.
+    fn bulk(&self, rows: f64) -> f64 {
+        self.cost.secs(rows).max(self.least)
     }
 
     fn any_bad(&self, rows: f64) -> f64 {
@@ -47,7 +58,7 @@ impl Odds {
 
     /// Expected seconds to settle `rows` fresh rows sent as one bulk message.
     pub(super) fn settle(&self, rows: f64) -> f64 {
-        let t = self.cost.secs(rows);
+        let t = self.bulk(rows);
         let p = self.passing(rows);
         let t = t * (1.0 + 0.65 * p / (1.0 - p));
         let any = self.any_bad(rows);
@@ -81,7 +92,7 @@ impl Odds {
             if piece < 2.0 {
                 continue;
             }
-            let t = self.cost.secs(piece);
+            let t = self.bulk(piece);
             let bad = (self.any_bad(piece) / any).clamp(1.0 / k, 1.0);
             let rest = self.rescue_secs(piece, depth - 1).1;
             let secs = k * ((1.0 - bad) * t + bad * (REFUSED_SHARE * t + rest));
@@ -99,7 +110,7 @@ mod tests {
 
     fn odds(bad: f64) -> Odds {
         let cost = Cost { a: 0.3, b: 0.06, d: 2e-5 };
-        Odds { cost, bad, hazard: 0.0, batch_ratio: 1.3, atomic: true }
+        Odds { cost, bad, hazard: 0.0, batch_ratio: 1.3, atomic: true, least: 0.0 }
     }
 
     fn best_size(odds: Odds) -> f64 {
@@ -110,7 +121,7 @@ mod tests {
     #[test]
     fn the_more_bad_rows_the_smaller_the_best_batch() {
         let (clean, some, many) =
-            (best_size(odds(0.0)), best_size(odds(0.01)), best_size(odds(0.1)));
+            (best_size(odds(0.0)), best_size(odds(0.003)), best_size(odds(0.02)));
         assert!(clean > 2.0 * some && some > many, "{clean} {some} {many}");
     }
 

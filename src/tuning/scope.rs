@@ -74,7 +74,7 @@ impl Governor {
     pub(super) fn note_server(&mut self, server: u32) {
         let place = server as usize;
         if place >= self.alive.len() && place < LANES_MAX {
-            self.alive.resize(place + 1, true);
+            self.alive.resize(place + 1, false);
         }
         if let Some(alive) = self.alive.get_mut(place) {
             *alive = true;
@@ -86,11 +86,13 @@ impl Governor {
     pub(super) fn seen(&mut self, server: u32, now: f64) {
         let was_alive = self.alive.get(server as usize).copied().unwrap_or(false);
         self.note_server(server);
-        if was_alive || self.scope != Scope::Server {
+        if self.scope != Scope::Server {
             return;
         }
-        self.search_at = now + 0.5;
-        self.searches = 0;
+        if !was_alive {
+            self.search_at = now + 0.5;
+            self.searches = 0;
+        }
         for identity in 0..self.orders.identities.len() {
             let known =
                 self.lanes.iter().any(|l| l.identity == identity && l.server == Some(server));
@@ -105,8 +107,15 @@ impl Governor {
         }
     }
 
-    /// A server does not answer to its cookie any more.
+    /// A server does not answer to its cookie any more. The last one is kept, whatever is heard:
+    /// without any nobody could send, or search.
     pub(super) fn lost(&mut self, server: u32) {
+        let alive = |s: u32| self.alive.get(s as usize).copied().unwrap_or(false);
+        let others = |l: &Lane| l.server.is_some_and(|s| s != server && alive(s));
+        let all = 0..self.orders.identities.len();
+        if !all.into_iter().all(|i| self.lanes.iter().any(|l| l.identity == i && others(l))) {
+            return;
+        }
         if let Some(alive) = self.alive.get_mut(server as usize) {
             *alive = false;
         }

@@ -43,6 +43,8 @@ pub(super) struct TableState {
     clean: f64,
     pub(super) batch_ratio: f64,
     pub(super) atomic: bool,
+    /// Seconds a request uses up of its count.
+    pub(super) least: f64,
     cut: Option<(f64, f64)>,
     /// Seconds of the requests that only ask.
     asking_secs: f64,
@@ -77,6 +79,7 @@ impl TableState {
             clean: 0.0,
             batch_ratio: 1.3,
             atomic,
+            least: 0.2,
             cut: None,
             asking_secs: 0.1,
             spent: Window::default(),
@@ -132,6 +135,7 @@ impl TableState {
             hazard: self.hazard(),
             batch_ratio: self.batch_ratio,
             atomic: self.atomic,
+            least: self.least,
         }
     }
 
@@ -307,6 +311,7 @@ impl TableState {
             return;
         }
         self.evidence = 0;
+        self.least = least;
         let odds = self.odds();
         let deviation = self.variance.sqrt();
         let pull = (elsewhere.value - 0.6 * elsewhere.error).max(0.0);

@@ -82,7 +82,7 @@ fn a_load_can_be_looked_at_and_not_steered_over_http() {
     assert!(status["loads"][0]["in_flight"].as_u64().is_some_and(|n| n <= 2), "{status}");
 
     let post = format!("POST /drain HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    assert!(ask(&address, &post).starts_with("HTTP/1.1 403"), "steering goes by the socket");
+    assert!(ask(&address, &post).starts_with("HTTP/1.1 401"), "steering needs the token");
     let get = format!("GET /drain HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     assert!(ask(&address, &get).starts_with("HTTP/1.1 405"), "nothing changes by GET");
     let stranger = "GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 mod breaker;
+mod browser;
 mod columns;
 mod configs;
 mod daemon;
@@ -15,6 +16,9 @@ mod kill;
 mod load;
 mod looking;
 mod operations;
+mod orders;
+mod page;
 mod poison;
 mod rig;
 mod throttle;
+mod top;

@@ -178,6 +178,18 @@ impl Rig {
         }
     }
 
+    /// Looks every few milliseconds until `look` finds something; whether it did.
+    pub(crate) fn until_some<T>(&self, mut look: impl FnMut() -> Option<T>) -> bool {
+        let patience = clock::now() + PATIENCE / 4;
+        while clock::now() < patience {
+            if look().is_some() {
+                return true;
+            }
+            self.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
+        }
+        false
+    }
+
     /// Address of `/metrics` and the rest, once a running load has told it.
     pub(crate) fn listens(&self, child: &mut Child) -> String {
         let path = child.stderr.clone();
@@ -267,6 +279,13 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.pid().to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// What it said on standard error so far.

@@ -22,9 +22,11 @@ externaluseridentifier = "No"
 lastname = "Last"
 "#;
 
-/// Five minutes pass in three seconds.
+/// Five minutes pass in three seconds. The limits lie far below the documented ones and no header
+/// tells: only refusals do.
 fn throttling(protection: ProtectionSettings, seconds_a_request: f64) -> Settings {
     let cost = Cost { a: seconds_a_request, b: 0.0, d: 0.0 };
+    let protection = ProtectionSettings { rate_headers: false, ..protection };
     Settings {
         speed: 100.0,
         protection,
@@ -38,8 +40,8 @@ fn throttling(protection: ProtectionSettings, seconds_a_request: f64) -> Setting
     }
 }
 
-/// Loads the rows past `limit`, whose name a waiting load gives in `sentence`.
-fn load_throttled(settings: Settings, limit: &str, sentence: &str) {
+/// Loads the rows past `limit`, whose name a load gives in `sentence` when it waits for it.
+fn load_throttled(settings: Settings, limit: &str, sentence: Option<&str>) {
     let rig = Rig::start(settings);
     let mut text = "No,Last\n".to_owned();
     for n in 0..ROWS {
@@ -47,21 +49,31 @@ fn load_throttled(settings: Settings, limit: &str, sentence: &str) {
     }
     rig.write("contact.csv", text);
     rig.job("job", TABLE);
-    let mut child =
-        rig.spawn(&["load", "job.toml", "--plain", "--no-wait", "--summary", "summary.json"]);
+    let mut child = rig.spawn(&[
+        "load",
+        "job.toml",
+        "--plain",
+        "--no-wait",
+        "--summary",
+        "summary.json",
+        "--service-speed",
+        "100",
+    ]);
     let address = rig.listens(&mut child);
-    let mut metrics = String::new();
-    let reason = rig.until(&mut child, || {
-        let status: Value = serde_json::from_str(&http_get(&address, "/status").1).unwrap();
-        let load = &status["loads"][0];
-        metrics = http_get(&address, "/metrics").1;
-        (load["waiting"] == "throttled").then(|| load["reason"].as_str().unwrap().to_owned())
-    });
-    let reason = reason.expect("the load was never seen waiting");
-    assert!(reason.starts_with("paused ") && reason.contains(sentence), "{reason}");
-    assert!(reason.contains("identity app-1") || reason.contains("identity app-2"), "{reason}");
-    let said = "dvbulk_waiting{load=\"contact\",reason=\"throttled\"}";
-    assert!(metrics.contains(said), "{metrics}");
+    if let Some(sentence) = sentence {
+        let mut metrics = String::new();
+        let reason = rig.until(&mut child, || {
+            let status: Value = serde_json::from_str(&http_get(&address, "/status").1).unwrap();
+            let load = &status["loads"][0];
+            metrics = http_get(&address, "/metrics").1;
+            (load["waiting"] == "throttled").then(|| load["reason"].as_str().unwrap().to_owned())
+        });
+        let reason = reason.expect("the load was never seen waiting");
+        assert!(reason.starts_with("paused ") && reason.contains(sentence), "{reason}");
+        assert!(reason.contains("identity app-1") || reason.contains("identity app-2"), "{reason}");
+        let said = "dvbulk_waiting{load=\"contact\",reason=\"throttled\"}";
+        assert!(metrics.contains(said), "{metrics}");
+    }
 
     let mut run = rig.wait(child).expect(0);
     run.summary =
@@ -104,7 +116,7 @@ fn the_number_of_requests_is_limited() {
         concurrent_max: 0,
         ..ProtectionSettings::default()
     };
-    load_throttled(throttling(protection, 1.0), "requests", "request limit");
+    load_throttled(throttling(protection, 1.0), "requests", Some("request limit"));
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn the_execution_time_is_limited() {
         concurrent_max: 0,
         ..ProtectionSettings::default()
     };
-    load_throttled(throttling(protection, 4.0), "execution_time", "execution-time limit");
+    load_throttled(throttling(protection, 4.0), "execution_time", Some("execution-time limit"));
 }
 
 #[test]
@@ -123,9 +135,10 @@ fn the_requests_at_once_are_limited() {
     let protection = ProtectionSettings {
         requests_max: 0,
         execution_secs_max: 0.0,
-        concurrent_max: 3,
+        concurrent_max: 5,
         dop_hint: 8,
         ..ProtectionSettings::default()
     };
-    load_throttled(throttling(protection, 3.0), "concurrency", "concurrency limit");
+    // Fewer at once is the answer to this one, not waiting.
+    load_throttled(throttling(protection, 3.0), "concurrency", None);
 }

@@ -11,6 +11,7 @@ use crate::pipeline::ledger::storage::{Folder, Storage};
 use crate::pipeline::ledger::writer::{Entry, Writer, WriterHandle};
 use crate::record::projection::{LedgerPosition, MarkLog, Projection, ProjectionQueue, SinkMark};
 use crate::runtime::clock;
+use crate::telemetry::metrics::LedgerMeters;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -32,11 +33,17 @@ pub struct LedgerOptions {
     pub projections: ProjectionQueue,
     /// Size of a segment, bytes.
     pub segment_bytes: u64,
+    /// What the writer counts, if anybody looks.
+    pub meters: Option<LedgerMeters>,
 }
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { projections: ProjectionQueue::new(), segment_bytes: LEDGER_SEGMENT_BYTES }
+        Self {
+            projections: ProjectionQueue::new(),
+            segment_bytes: LEDGER_SEGMENT_BYTES,
+            meters: None,
+        }
     }
 }
 
@@ -216,7 +223,8 @@ impl Ledger {
         }
         let mut recovery = back.replay.finish().map_err(told)?;
         recovery.cut_bytes = cut_bytes;
-        let writer = Writer::start(segments, options.projections, lock).map_err(failed("start"))?;
+        let writer = Writer::start(segments, options.projections, options.meters, lock)
+            .map_err(failed("start"))?;
         Ok((Self { writer: Arc::new(writer) }, recovery))
     }
 

@@ -14,6 +14,8 @@ use crate::record::outcome::{FaultCategory, Operation, RowFault, RowState};
 use crate::record::projection::{
     LedgerPosition, Projection, ProjectionQueue, SinkMark, SinkWork, TableLines,
 };
+use crate::record::refused::LatestRefused;
+use crate::telemetry::metrics::Meters;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +33,7 @@ fn belongs() -> Belongs {
 }
 
 fn options() -> LedgerOptions {
-    LedgerOptions { projections: ProjectionQueue::new(), segment_bytes: 8192 }
+    LedgerOptions { segment_bytes: 8192, ..LedgerOptions::default() }
 }
 
 fn open(storage: &MemoryStorage) -> Result<(Ledger, Recovery), OpenRefused> {
@@ -109,8 +111,13 @@ fn fail(row: Ordinal, batch: Option<BatchId>, state: RowState) -> LedgerRecord {
 }
 
 fn lines() -> Option<Projection> {
-    let line =
-        TableLines { table: TABLE, success: b"x\n".to_vec(), errors: vec![], counts: vec![] };
+    let line = TableLines {
+        table: TABLE,
+        success: b"x\n".to_vec(),
+        errors: vec![],
+        counts: vec![],
+        refused: LatestRefused::default(),
+    };
     Some(Projection { lines: vec![line], hold: None })
 }
 
@@ -367,6 +374,22 @@ fn a_second_opener_is_refused_at_once() {
     drop(ledger);
     let (_, recovery) = Ledger::open(&path, &belongs(), options()).unwrap();
     assert_eq!((recovery.epoch, batches(&recovery).1), (2, vec![1]));
+}
+
+#[test]
+fn what_is_written_and_what_waits_is_counted() {
+    let meters = Meters::new(&[], &[]).unwrap().ledger;
+    let options = LedgerOptions { meters: Some(meters.clone()), ..options() };
+    let (ledger, _) = open_with(&MemoryStorage::default(), options).unwrap();
+    let end = ledger.append(&[partition(), intent(1)], None).wait().unwrap();
+    assert_eq!(meters.sync_seconds.get_sample_count(), 1);
+    let first = meters.written_bytes.get();
+    assert!(first > 0);
+    let later = ledger.append(&[created(1)], None).wait().unwrap();
+    assert_eq!(meters.sync_seconds.get_sample_count(), 2);
+    assert_eq!(meters.written_bytes.get() - first, later.0 - end.0);
+    drop(ledger);
+    assert_eq!(meters.queue_bytes.get(), 0, "nothing waits at the end");
 }
 
 #[test]

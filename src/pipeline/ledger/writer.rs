@@ -6,6 +6,8 @@ use crate::pipeline::ledger::journal::{LedgerFailed, LedgerHealth};
 use crate::pipeline::ledger::lock::LedgerLock;
 use crate::pipeline::ledger::segments::Segments;
 use crate::record::projection::{LedgerPosition, Projection, ProjectionQueue, SinkWork};
+use crate::runtime::clock;
+use crate::telemetry::metrics::LedgerMeters;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
@@ -54,6 +56,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     segments: Segments,
     projections: ProjectionQueue,
+    meters: Option<LedgerMeters>,
     /// Entries with intents that wait for room; older than anything in the queue.
     held: VecDeque<Entry>,
 }
@@ -121,6 +124,7 @@ impl Writer {
     pub(super) fn start(
         segments: Segments,
         projections: ProjectionQueue,
+        meters: Option<LedgerMeters>,
         lock: Option<LedgerLock>,
     ) -> io::Result<WriterHandle> {
         let shared = Arc::new(Shared {
@@ -135,8 +139,8 @@ impl Writer {
             room_async: Notify::new(),
             position: AtomicU64::new(segments.position().0),
         });
-        let writer =
-            Self { shared: Arc::clone(&shared), segments, projections, held: VecDeque::new() };
+        let held = VecDeque::new();
+        let writer = Self { shared: Arc::clone(&shared), segments, projections, meters, held };
         let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run())?;
         Ok(WriterHandle { shared, thread: Some(thread), _lock: lock })
     }
@@ -171,7 +175,13 @@ impl Writer {
                 if !self.wait_for_room(frames.len() as u64)? {
                     break;
                 }
+                let begun = clock::now();
                 self.segments.write_group(&mut frames)?;
+                if let Some(meters) = &self.meters {
+                    let took = clock::now().saturating_since(begun);
+                    meters.sync_seconds.observe(took.as_secs_f64());
+                    meters.written_bytes.inc_by(frames.len() as u64);
+                }
             }
             self.release(group);
         }
@@ -229,7 +239,11 @@ impl Writer {
             Ok(()) => LedgerHealth::Good,
         };
         let hold_back = health != LedgerHealth::Good;
-        self.shared.queue.lock().health = health;
+        let mut queue = self.shared.queue.lock();
+        queue.health = health;
+        if let Some(meters) = &self.meters {
+            meters.queue_bytes.set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
+        }
         Ok(hold_back)
     }
 

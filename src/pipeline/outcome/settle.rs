@@ -7,8 +7,9 @@
 //!
 //! Source: `delivery-guarantees.md` §6 (ambiguous outcomes), §8 (retry), §10 (poison rows).
 
-use crate::limits::SPLIT_BATCH_ROWS_MAX;
+use crate::limits::{BATCH_OPERATIONS_MAX, SPLIT_BATCH_ROWS_MAX};
 use crate::record::outcome::{FaultCategory, Operation, RowFault};
+use crate::tuning::resolve::Rescue;
 use crate::units::MonoTime;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Case {
     pub reauthorizations: u32,
     /// When the present row of failures began.
     pub failing_since: Option<MonoTime>,
+    /// The cheapest way to save the good rows once one is refused, where something is known of it.
+    pub rescue: Option<Rescue>,
 }
 
 impl Case {
@@ -62,6 +65,7 @@ impl Case {
             shrinks: 0,
             reauthorizations: 0,
             failing_since: None,
+            rescue: None,
         }
     }
 }
@@ -111,8 +115,8 @@ pub enum Step {
     Reauthorize,
     /// Ask the target which of the ids are present.
     Probe(RowFault),
-    /// Make two batches of it.
-    Halve,
+    /// Make this many batches of it; at least 2.
+    Split(u32),
     /// Send its rows as single operations in one `$batch`.
     TakeApart,
     /// Every row (usually one) failed for this reason.
@@ -147,7 +151,7 @@ pub fn decide(case: &mut Case, heard: Heard, now: MonoTime, deadline: Duration) 
         Heard::Refused(fault) => refused(case, fault),
         Heard::TooLarge(fault) => {
             if case.rows > 1 {
-                Step::Halve
+                Step::Split(2)
             } else {
                 refused(case, fault)
             }
@@ -200,19 +204,35 @@ fn failed(
     }
     // Halving a batch in doubt is safe: its rows keep their ids, and the halves keep the doubt.
     if case.shrinks >= SHRINKS_BEFORE_HALVING && case.rows > 1 {
-        return Step::Halve;
+        return Step::Split(2);
     }
     Step::Resend { failures: case.failures }
 }
 
 /// A rule is broken by at least one row of the batch.
 fn refused(case: &mut Case, fault: RowFault) -> Step {
+    let fits_apart = case.rows <= BATCH_OPERATIONS_MAX;
+    match case.rescue {
+        Some(Rescue::Apart) if !case.apart && case.rows > 1 && fits_apart => {
+            return Step::TakeApart;
+        }
+        Some(Rescue::Apart) if !case.apart && case.rows > 1 => {
+            case.apart = true;
+            let parts = case.rows.div_ceil(BATCH_OPERATIONS_MAX);
+            return Step::Split(u32::try_from(parts).unwrap_or(u32::MAX));
+        }
+        Some(Rescue::Split(parts)) if !case.apart && case.rows > 1 => {
+            let most = u32::try_from(case.rows).unwrap_or(u32::MAX);
+            return Step::Split(parts.clamp(2, most));
+        }
+        _ => {}
+    }
     // A `$batch` refused as a whole cannot be taken apart further, only made smaller.
     if case.rows > SPLIT_BATCH_ROWS_MAX || (case.apart && case.rows > 1) {
         // Halves that fit into a `$batch` go as one at once: asking first which half is bad would
         // cost a request more.
         case.apart |= case.rows.div_ceil(2) <= SPLIT_BATCH_ROWS_MAX;
-        return Step::Halve;
+        return Step::Split(2);
     }
     if case.rows > 1 {
         return Step::TakeApart;
@@ -359,7 +379,7 @@ mod tests {
     fn a_taken_key_is_probed_for_pinned_creates_and_bisected_otherwise() {
         let taken = || Heard::Exists(fault("0x80040237", FaultCategory::Duplicate));
         assert!(matches!(decide(&mut pinned(100), taken(), at(0), HOUR), Step::Probe(_)));
-        assert_eq!(decide(&mut server_ids(100), taken(), at(0), HOUR), Step::Halve);
+        assert_eq!(decide(&mut server_ids(100), taken(), at(0), HOUR), Step::Split(2));
         assert_eq!(decide(&mut server_ids(63), taken(), at(0), HOUR), Step::TakeApart);
         assert!(matches!(decide(&mut server_ids(1), taken(), at(0), HOUR), Step::Refuse(_)));
     }
@@ -371,9 +391,11 @@ mod tests {
             let heard = Heard::Refused(fault("0x80044331", FaultCategory::Value));
             let mut case = pinned(rows);
             match decide(&mut case, heard, at(0), HOUR) {
-                Step::Halve if case.apart => 1 + 2,
-                Step::Halve if bad == 1 => 1 + 1 + cost(rows.div_ceil(2), 1),
-                Step::Halve => 1 + cost(rows.div_ceil(2), bad / 2) + cost(rows / 2, bad - bad / 2),
+                Step::Split(2) if case.apart => 1 + 2,
+                Step::Split(2) if bad == 1 => 1 + 1 + cost(rows.div_ceil(2), 1),
+                Step::Split(2) => {
+                    1 + cost(rows.div_ceil(2), bad / 2) + cost(rows / 2, bad - bad / 2)
+                }
                 Step::TakeApart => 1 + 1,
                 other => panic!("{other:?}"),
             }
@@ -393,7 +415,7 @@ mod tests {
         };
         let mut case = pinned(100);
         assert_eq!(decide(&mut case, slow(), at(0), HOUR), Step::Resend { failures: 1 });
-        assert_eq!(decide(&mut case, slow(), at(1), HOUR), Step::Halve);
+        assert_eq!(decide(&mut case, slow(), at(1), HOUR), Step::Split(2));
         assert!(case.doubt);
     }
 

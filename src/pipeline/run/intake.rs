@@ -3,7 +3,6 @@
 
 use crate::client::attempt::Transport;
 use crate::config::job::{IdRule, OnDuplicateKey};
-use crate::limits;
 use crate::pipeline::ledger::ranges::{OrdinalRanges, OrdinalRun};
 use crate::pipeline::ledger::record::{Intent, LedgerRecord, RowFail};
 use crate::pipeline::ledger::recover::Unprojected;
@@ -53,7 +52,6 @@ impl<T: Transport> Lane<T> {
         // Those of earlier runs were counted when this one began.
         let mut newly_read = 0u32;
         let mut rejoined = Vec::new();
-        let mut full = Vec::new();
         {
             let staged = Arc::clone(&self.staged);
             let mut staged = staged.write();
@@ -93,9 +91,7 @@ impl<T: Transport> Lane<T> {
                         }
                         let run = OrdinalRun { first: ordinal, count: 1 };
                         staged.states.set_run(run, Standing::Pending).map_err(illegal)?;
-                        if let Some(batch) = self.fill(row) {
-                            full.push(batch);
-                        }
+                        self.filling.push_back(row);
                     }
                 }
             }
@@ -126,7 +122,6 @@ impl<T: Transport> Lane<T> {
         for (batch, row) in rejoined {
             self.rejoin(batch, row);
         }
-        self.intend(full);
         Ok(())
     }
 
@@ -212,37 +207,8 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    /// Puts a row into the batch being filled; gives the batch back when it is full.
-    fn fill(&mut self, row: RowRef) -> Option<Vec<RowRef>> {
-        let bytes = self.plan.bodies.item_bytes(&row.body(&self.plan)) + 1;
-        let mut full = None;
-        if !self.filling.is_empty() && self.filling_bytes + bytes > limits::BODY_BYTES_MAX {
-            full = Some(std::mem::take(&mut self.filling));
-            self.filling_bytes = 0;
-        }
-        if self.filling.is_empty() {
-            self.filling_began();
-        }
-        self.filling.push(row);
-        self.filling_bytes += bytes;
-        if full.is_none() && self.filling.len() >= self.plan.shape.batch_rows as usize {
-            full = Some(std::mem::take(&mut self.filling));
-            self.filling_bytes = 0;
-        }
-        full
-    }
-
-    /// Begins the batch that is being filled, however small.
-    pub(super) fn close_batch(&mut self) {
-        let rows = std::mem::take(&mut self.filling);
-        self.filling_bytes = 0;
-        if !rows.is_empty() {
-            self.intend(vec![rows]);
-        }
-    }
-
     /// Freezes batches and sends their intents to the disk.
-    fn intend(&mut self, batches: Vec<Vec<RowRef>>) {
+    pub(super) fn intend(&mut self, batches: Vec<Vec<RowRef>>) {
         if batches.is_empty() {
             return;
         }

@@ -15,6 +15,7 @@ use crate::pipeline::send::retry;
 use crate::record::outcome::{FaultCategory, RowFault, RowState};
 use crate::runtime::clock;
 use crate::telemetry::metrics::RequestEnd;
+use crate::tuning::admission::{Outcome, Permit};
 use crate::units::MonoTime;
 use std::time::Duration;
 use uuid::Uuid;
@@ -24,7 +25,7 @@ impl<T: Transport> Lane<T> {
     pub(super) fn landed(
         &mut self,
         mut work: Work,
-        identity: IdentityId,
+        permit: Permit,
         result: Result<ApiReply, TransportFailure>,
         now: MonoTime,
         took: Duration,
@@ -38,13 +39,16 @@ impl<T: Transport> Lane<T> {
         };
         let verdict = classify(&self.sent(form, &work), result.as_ref());
         let told = tell(&verdict, result.as_ref().err());
-        self.count(&work, &told, took);
+        self.count(&work, permit, &told, took);
+        let identity = IdentityId(permit.identity);
+        let headers = result.as_ref().ok().map(|reply| &reply.headers);
+        self.shared.pace.landed(permit, outcome(&told, result.as_ref().err()), headers, now);
         match (told, &work.phase) {
             (Told::Throttled { kind, retry_after }, _) => {
-                let until = self.shared.throttled(identity, kind, retry_after);
+                self.shared.throttled(identity, kind, retry_after);
                 tracing::debug!(
                     load = %self.plan.spec.name, batch = work.id.0, limit = kind.word(),
-                    secs = until.saturating_since(now).as_secs_f64(), "throttled"
+                    secs = retry_after.map(|wait| wait.as_secs_f64()), "throttled"
                 );
                 self.ready.push_front(work);
                 Ok(())
@@ -77,7 +81,7 @@ impl<T: Transport> Lane<T> {
                     Phase::Probe { .. } => self.probe_landed(work, heard, result.ok(), now),
                     Phase::Learn { .. } => self.learn_landed(work, heard, result.ok(), now),
                     Phase::Apart => {
-                        self.apart_landed(work, heard, retry_after, result.ok(), identity, now)
+                        self.apart_landed(work, heard, retry_after, result.ok(), permit, now)
                     }
                     Phase::Bulk => self.bulk_landed(work, heard, retry_after, result.ok(), now),
                 }
@@ -94,7 +98,7 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn count(&self, work: &Work, told: &Told, took: Duration) {
+    fn count(&self, work: &Work, permit: Permit, told: &Told, took: Duration) {
         let meters = self.meters();
         let end = match told {
             Told::Throttled { .. } => RequestEnd::Throttled,
@@ -114,7 +118,10 @@ impl<T: Transport> Lane<T> {
         }
         let writes = matches!(work.phase, Phase::Bulk | Phase::Apart);
         if writes && end != RequestEnd::Throttled {
-            meters.entitlement.inc_by(work.rows.len() as u64);
+            let operations = work.rows.len() as u64;
+            meters.entitlement.inc_by(operations);
+            let identity = usize::from(permit.identity);
+            self.shared.steering.note_operations(identity, operations, clock::wall_ms());
         }
     }
 
@@ -129,6 +136,8 @@ impl<T: Transport> Lane<T> {
         if heard != Heard::Applied {
             let deadline = self.shared.settings.retry_deadline;
             let why = said(&heard);
+            let rows = work.rows.len();
+            work.case.rescue = Some(self.shared.pace.rescue(self.plan.table, rows));
             let step = decide(&mut work.case, heard, now, deadline);
             return self.carry_out(work, step, why, retry_after, now);
         }
@@ -155,7 +164,7 @@ impl<T: Transport> Lane<T> {
         heard: Heard,
         retry_after: Option<Duration>,
         reply: Option<ApiReply>,
-        identity: IdentityId,
+        permit: Permit,
         now: MonoTime,
     ) -> Result<(), LaneFailed> {
         let parts = reply.as_ref().and_then(|reply| {
@@ -196,7 +205,8 @@ impl<T: Transport> Lane<T> {
             answers.push(match tell(&verdict, None) {
                 Told::Whole { heard, .. } => heard,
                 Told::Throttled { kind, retry_after } => {
-                    self.shared.throttled(identity, kind, retry_after);
+                    self.shared.throttled(IdentityId(permit.identity), kind, retry_after);
+                    self.shared.pace.refused(permit, kind, retry_after, now);
                     Heard::NotApplied { shrink: false, fault: in_doubt_fault("throttled") }
                 }
                 Told::Unsupported(fault) => Heard::Systemic(fault),
@@ -280,15 +290,13 @@ impl<T: Transport> Lane<T> {
                 self.ready.push_front(work);
                 Ok(())
             }
-            Step::Halve => {
+            Step::Split(parts) => {
                 self.meters().splits.inc();
-                let middle = work.rows.len().div_ceil(2);
                 let doubt = work.case.doubt;
+                let parts = (parts.max(2) as usize).min(work.rows.len());
                 let all: Vec<usize> = (0..work.rows.len()).collect();
-                let groups = vec![
-                    (all[..middle].to_vec(), doubt, None),
-                    (all[middle..].to_vec(), doubt, None),
-                ];
+                let size = work.rows.len().div_ceil(parts.max(1));
+                let groups = all.chunks(size).map(|rows| (rows.to_vec(), doubt, None)).collect();
                 self.split(work, Vec::new(), groups)
             }
             Step::TakeApart => {
@@ -344,7 +352,7 @@ impl<T: Transport> Lane<T> {
             message: why.to_owned(),
             retryable: false,
         };
-        let step = if work.rows.len() > 1 { Step::Halve } else { Step::Refuse(fault) };
+        let step = if work.rows.len() > 1 { Step::Split(2) } else { Step::Refuse(fault) };
         if let Err(error) = self.carry_out(work, step, String::new(), None, clock::now()) {
             self.pause(error.to_string());
         }
@@ -411,6 +419,26 @@ impl<T: Transport> Lane<T> {
         } else {
             self.settle_now(work, ends)
         }
+    }
+}
+
+/// What an answer tells of the service's speed and limits.
+fn outcome(told: &Told, failure: Option<&TransportFailure>) -> Outcome {
+    match told {
+        Told::Throttled { kind, retry_after } => {
+            Outcome::Throttled { kind: *kind, retry_after: *retry_after }
+        }
+        Told::Items(_) => Outcome::Done,
+        Told::Unsupported(_) => Outcome::Lost,
+        Told::Whole { heard, .. } => match heard {
+            Heard::Applied => Outcome::Done,
+            Heard::Exists(_) | Heard::Refused(_) | Heard::TooLarge(_) => Outcome::Refused,
+            _ if failure.is_some_and(TransportFailure::surely_not_sent) => Outcome::Lost,
+            _ if matches!(failure, Some(TransportFailure::Timeout(_))) => Outcome::TimedOut,
+            Heard::InDoubt { shrink: true, .. } => Outcome::TimedOut,
+            Heard::NotApplied { .. } => Outcome::Passing,
+            Heard::InDoubt { .. } | Heard::Unauthorized(_) | Heard::Systemic(_) => Outcome::Lost,
+        },
     }
 }
 

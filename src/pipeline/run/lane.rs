@@ -4,6 +4,7 @@
 use crate::client::attempt::{ApiReply, IdentityId, Transport, TransportFailure};
 use crate::config::job::IdRule;
 use crate::control::steering::Wish;
+use crate::limits;
 use crate::pipeline::ledger::record::LedgerRecord;
 use crate::pipeline::ledger::recover::{LoadRecovery, Unprojected};
 use crate::pipeline::ledger::{LedgerFailed, Ticket};
@@ -11,8 +12,7 @@ use crate::pipeline::run::feed::{Inflow, Prepared};
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::Shared;
 use crate::pipeline::run::staged::SharedStaged;
-use crate::pipeline::run::work::{RowRef, Work};
-use crate::pipeline::send::identity::Admission;
+use crate::pipeline::run::work::{Phase, RowRef, Work};
 use crate::pipeline::send::message::Message;
 use crate::pipeline::sink::format::ErrorColumns;
 use crate::record::key::{BatchId, Ordinal, TableId};
@@ -21,6 +21,7 @@ use crate::record::projection::SinkWork;
 use crate::runtime::clock;
 use crate::telemetry::metrics::LoadMeters;
 use crate::telemetry::waiting::Waiting;
+use crate::tuning::admission::{Admission, Cargo, Permit, Why};
 use crate::units::MonoTime;
 use hashbrown::HashMap;
 use rand::SeedableRng;
@@ -76,7 +77,7 @@ pub(super) struct Reassembly {
     pub(super) faults: Vec<(usize, RowFault)>,
 }
 
-type Landed = (IdentityId, Result<ApiReply, TransportFailure>, MonoTime);
+type Landed = (Result<ApiReply, TransportFailure>, MonoTime);
 
 pub(super) struct Lane<T> {
     pub(super) shared: Arc<Shared<T>>,
@@ -102,10 +103,12 @@ pub(super) struct Lane<T> {
     pub(super) reassembly_of: HashMap<Ordinal, BatchId>,
     pub(super) unprojected: HashMap<Ordinal, Unprojected>,
 
-    /// Rows of the batch being filled.
-    pub(super) filling: Vec<RowRef>,
-    pub(super) filling_bytes: usize,
+    /// Rows that wait for a batch. They are put into one as late as can be, so that its size is
+    /// what was learnt last.
+    pub(super) filling: VecDeque<RowRef>,
     filling_since: MonoTime,
+    /// Rows of the next batch.
+    pub(super) batch_rows: usize,
     /// Batches whose intent is on its way to the disk, in order.
     pub(super) intents: VecDeque<(Ticket, Vec<Work>)>,
     /// Batches that may go.
@@ -113,14 +116,14 @@ pub(super) struct Lane<T> {
     /// Batches that wait for their next attempt.
     pub(super) delayed: BTreeMap<(MonoTime, BatchId), (Work, String)>,
     flights: JoinSet<Landed>,
-    flying: HashMap<Id, (Work, IdentityId, MonoTime)>,
+    flying: HashMap<Id, (Work, Permit, MonoTime)>,
     /// Why a breaker holds the load.
     pub(super) paused: Option<String>,
     resumes_seen: u64,
     /// Refused and settled rows when a person last said "go on": they have seen those.
     pub(super) forgiven: (u64, u64),
-    closed_until: Option<MonoTime>,
-    pool_full: bool,
+    /// Why the governor held the next request back, and when to ask again.
+    held: Option<(Option<MonoTime>, Why)>,
 }
 
 impl<T: Transport> Lane<T> {
@@ -159,9 +162,9 @@ impl<T: Transport> Lane<T> {
             reassembly,
             reassembly_of,
             unprojected: recovery.unprojected,
-            filling: Vec::new(),
-            filling_bytes: 0,
+            filling: VecDeque::new(),
             filling_since: MonoTime::ZERO,
+            batch_rows: 1,
             intents: VecDeque::new(),
             ready: VecDeque::new(),
             delayed: BTreeMap::new(),
@@ -170,8 +173,7 @@ impl<T: Transport> Lane<T> {
             paused: None,
             resumes_seen: 0,
             forgiven: (0, 0),
-            closed_until: None,
-            pool_full: false,
+            held: None,
         }
     }
 
@@ -186,9 +188,7 @@ impl<T: Transport> Lane<T> {
     /// Runs until the load is done or the run ends.
     pub(super) async fn run(mut self) -> Result<LaneEnd, LaneFailed> {
         let mut wish = self.shared.steering.listen();
-        let mut slots = self.shared.slots();
-        self.meters().parallel_limit.set(i64::from(self.plan.shape.parallel));
-        *self.meters().batch_size.lock() = self.plan.shape.batch_rows;
+        let mut slots = self.shared.pace.changes();
         let mut stop_by: Option<MonoTime> = None;
         loop {
             let order = *wish.borrow_and_update();
@@ -214,10 +214,13 @@ impl<T: Transport> Lane<T> {
                     return Ok(LaneEnd::Paused(why.clone()));
                 }
                 self.wake_delayed(now);
-                if asked != Wish::Pause && self.paused.is_none() {
+                self.fill_batches(now);
+                let sends = asked != Wish::Pause && self.paused.is_none();
+                self.shared.pace.wants(self.table(), sends && !self.ready.is_empty(), self.left());
+                if sends {
                     self.send();
+                    self.shared.pace.wants(self.table(), !self.ready.is_empty(), self.left());
                 }
-                self.flush_if_lingering(now);
             }
             if let Some(end) = self.finished()? {
                 if end == LaneEnd::Done {
@@ -255,7 +258,7 @@ impl<T: Transport> Lane<T> {
                 {
                     self.take_inflow(item)?;
                 }
-                changed = slots.changed(), if self.pool_full => {
+                changed = slots.changed(), if self.held.is_some() => {
                     if changed.is_err() { return Ok(LaneEnd::Stopped { in_flight: 0 }) }
                 }
                 () = tokio::time::sleep(wake.unwrap_or(Duration::from_secs(3600))), if wake.is_some() => {}
@@ -334,39 +337,91 @@ impl<T: Transport> Lane<T> {
             && self.flying.is_empty()
     }
 
-    /// One batch per free slot ahead of need keeps senders from waiting for the disk; more would
-    /// only hold memory.
-    fn wants_rows(&self) -> bool {
+    /// Batches made ahead of need: some keep senders from waiting for the disk; more would only be
+    /// of a size that was learnt too early.
+    fn ahead(&self) -> usize {
+        4 + self.flying.len() / 2
+    }
+
+    fn queued(&self) -> usize {
         let ahead: usize = self.intents.iter().map(|(_, works)| works.len()).sum();
-        let queued = ahead + self.ready.len() + self.delayed.len();
-        queued < 2 * self.plan.shape.parallel as usize && self.paused.is_none()
+        ahead + self.ready.len() + self.delayed.len()
+    }
+
+    fn wants_rows(&self) -> bool {
+        self.paused.is_none() && self.filling.len() < self.batch_rows.max(64) * self.ahead()
+    }
+
+    /// Rows of the load that are not on the wire yet, as far as the source's size tells.
+    fn left(&self) -> Option<u64> {
+        let meters = self.meters();
+        let bytes = *meters.source_bytes.lock();
+        let read = meters.read.get();
+        let flying: usize = self.flying.values().map(|(work, ..)| work.rows.len()).sum();
+        let open = u64::try_from(meters.open.get()).unwrap_or(0).saturating_sub(flying as u64);
+        if self.source_ended || self.source_complete {
+            return Some(open);
+        }
+        if self.shared.settings.watch.is_some() || bytes.total == 0 || bytes.read == 0 || read == 0
+        {
+            return None;
+        }
+        let unread = bytes.total.saturating_sub(bytes.read) as f64;
+        Some(open + (read as f64 * unread / bytes.read as f64) as u64)
     }
 
     fn next_wake(&self, stop_by: Option<MonoTime>) -> Option<Duration> {
         let now = clock::now();
         let linger = (!self.filling.is_empty()).then(|| self.filling_since + LINGER);
-        [linger, self.closed_until, self.delayed.keys().next().map(|(at, _)| *at), stop_by]
+        let held = self.held.and_then(|(until, _)| until);
+        [linger, held, self.delayed.keys().next().map(|(at, _)| *at), stop_by]
             .into_iter()
             .flatten()
             .min()
             .map(|at| at.saturating_since(now) + Duration::from_millis(1))
     }
 
-    fn flush_if_lingering(&mut self, now: MonoTime) {
+    /// Makes batches of the rows that wait, as many as are needed soon. A part of a batch goes when
+    /// the source has no more, or gives none for a while.
+    fn fill_batches(&mut self, now: MonoTime) {
+        let mut full = Vec::new();
+        while !self.filling.is_empty() && self.queued() + full.len() < self.ahead() {
+            let bytes_max = limits::BODY_BYTES_MAX;
+            let mut bytes = 0;
+            let mut take = 0;
+            for row in self.filling.iter().take(self.batch_rows) {
+                let more = self.plan.bodies.item_bytes(&row.body(&self.plan)) + 1;
+                if take > 0 && bytes + more > bytes_max {
+                    break;
+                }
+                bytes += more;
+                take += 1;
+            }
+            let cut_by_bytes = take < self.batch_rows.min(self.filling.len());
+            let starved = self.source_ended
+                || self.source_idle
+                || now.saturating_since(self.filling_since) >= LINGER;
+            if take < self.batch_rows && !cut_by_bytes && !starved {
+                break;
+            }
+            full.push(self.filling.drain(..take).collect());
+            self.filling_since = now;
+            self.choose_batch_rows();
+        }
         if self.filling.is_empty() {
             self.filling_since = now;
-            return;
         }
-        let starved = self.source_ended
-            || self.source_idle
-            || now.saturating_since(self.filling_since) >= LINGER;
-        if starved {
-            self.close_batch();
-        }
+        self.intend(full);
     }
 
-    pub(super) fn filling_began(&mut self) {
-        self.filling_since = clock::now();
+    /// Asks how many rows the next batch carries.
+    fn choose_batch_rows(&mut self) {
+        let mut rows = self.shared.pace.batch_rows(self.table());
+        if self.message == Message::Batch {
+            rows = rows.min(limits::BATCH_OPERATIONS_MAX);
+        }
+        self.batch_rows = rows;
+        *self.meters().batch_size.lock() = u32::try_from(rows).unwrap_or(u32::MAX);
     }
 
     fn wake_delayed(&mut self, now: MonoTime) {
@@ -379,51 +434,38 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    /// Sends while a batch is ready, the load has a slot and an identity has one.
+    /// Sends while a batch is ready and the governor lets it go.
     fn send(&mut self) {
-        self.closed_until = None;
-        self.pool_full = false;
-        while !self.ready.is_empty() && self.flying.len() < self.plan.shape.parallel as usize {
-            let identity = match self.shared.admit() {
-                Admission::Go(identity) => identity,
-                Admission::Full => {
-                    self.pool_full = true;
-                    return;
-                }
-                Admission::PacedUntil(until, identity) => {
-                    self.closed_until = Some(until);
-                    *self.meters().waiting.lock() = Waiting::Ceiling {
-                        identity: self.shared.identities[usize::from(identity.0)].clone(),
-                    };
-                    return;
-                }
-                Admission::ClosedUntil(until, identity, kind) => {
-                    self.closed_until = Some(until);
-                    // A slot given back may also open a way: another identity's concurrency.
-                    self.pool_full = true;
-                    *self.meters().waiting.lock() = Waiting::Throttled {
-                        limit: kind.sentence(),
-                        identity: self.shared.identities[usize::from(identity.0)].clone(),
-                        until,
-                    };
+        self.held = None;
+        while let Some(work) = self.ready.front() {
+            let cargo = match work.phase {
+                Phase::Bulk => Cargo::Bulk,
+                Phase::Apart => Cargo::Apart,
+                Phase::Probe { .. } | Phase::Learn { .. } => Cargo::Question,
+            };
+            let now = clock::now();
+            let permit = match self.shared.pace.admit(self.table(), work.rows.len(), cargo, now) {
+                Admission::Go(permit) => permit,
+                Admission::Wait(until, why) => {
+                    self.held = Some((until, why));
                     return;
                 }
             };
-            let Some(mut work) = self.ready.pop_front() else {
-                self.shared.release(identity);
-                return;
-            };
-            let request = match work.request(&self.plan, self.message) {
+            let Some(mut work) = self.ready.pop_front() else { return };
+            let mut request = match work.request(&self.plan, self.message) {
                 Ok(request) => request,
                 Err(error) => {
                     // Only a row that grew past the body limit by escaping leads here.
-                    self.shared.release(identity);
+                    self.shared.pace.cancel(permit, now);
                     self.unsendable(work, &error.to_string());
                     continue;
                 }
             };
-            let now = clock::now();
+            self.shared.pace.address(permit, &mut request);
             work.attempts += 1;
+            if work.attempts > 1 {
+                self.meters().retries.inc();
+            }
             work.first_sent.get_or_insert(now);
             let meters = self.meters();
             meters.in_flight.inc();
@@ -431,11 +473,12 @@ impl<T: Transport> Lane<T> {
             meters.body_bytes.inc_by(request.body.as_ref().map_or(0, |(_, b)| b.len() as u64));
             let shared = Arc::clone(&self.shared);
             let timeout = shared.settings.request_timeout;
+            let identity = IdentityId(permit.identity);
             let flight = self.flights.spawn(async move {
                 let result = shared.transport.attempt(identity, request, timeout).await;
-                (identity, result, clock::now())
+                (result, clock::now())
             });
-            self.flying.insert(flight.id(), (work, identity, now));
+            self.flying.insert(flight.id(), (work, permit, now));
         }
     }
 
@@ -444,18 +487,17 @@ impl<T: Transport> Lane<T> {
         landed: Result<(Id, Landed), tokio::task::JoinError>,
     ) -> Result<(), LaneFailed> {
         let (id, result, at) = match landed {
-            Ok((id, (_, result, at))) => (id, result, at),
+            Ok((id, (result, at))) => (id, result, at),
             // The attempt's task panicked: nobody knows how far the request got.
             Err(error) => {
                 (error.id(), Err(TransportFailure::Broken(error.to_string())), clock::now())
             }
         };
-        let Some((work, identity, sent)) = self.flying.remove(&id) else {
+        let Some((work, permit, sent)) = self.flying.remove(&id) else {
             return Ok(());
         };
-        self.shared.release(identity);
         self.meters().in_flight.dec();
-        self.landed(work, identity, result, at, at.saturating_since(sent))
+        self.landed(work, permit, result, at, at.saturating_since(sent))
     }
 
     /// Names what holds the load at this moment.
@@ -465,12 +507,8 @@ impl<T: Transport> Lane<T> {
             Waiting::Breaker(why.clone())
         } else if asked == Wish::Pause {
             Waiting::Operator
-        } else if self.closed_until.is_some() && !self.ready.is_empty() {
-            return; // set where it was met
-        } else if self.flying.len() >= self.plan.shape.parallel as usize {
-            Waiting::Parallel
-        } else if self.pool_full && !self.ready.is_empty() {
-            Waiting::Identities
+        } else if let (Some((_, why)), false) = (self.held, self.ready.is_empty()) {
+            self.waiting_for(why)
         } else if self.ready.is_empty() && !self.intents.is_empty() {
             Waiting::Ledger
         } else if let (true, Some(((until, _), (_, reason)))) =
@@ -484,6 +522,37 @@ impl<T: Transport> Lane<T> {
         } else {
             Waiting::Source
         };
+    }
+
+    /// The governor's reason in words for people.
+    fn waiting_for(&self, why: Why) -> Waiting {
+        let alias = |identity: u16| {
+            self.shared.identities.get(usize::from(identity)).cloned().unwrap_or_default()
+        };
+        match why {
+            Why::Paused => Waiting::Operator,
+            Why::TableParallel => Waiting::Parallel,
+            Why::Turn => Waiting::Turn,
+            Why::Learning => Waiting::Learning,
+            Why::Knee => Waiting::Knee,
+            Why::Window { identity, kind, used, limit } => Waiting::Window {
+                identity: alias(identity),
+                limit: kind.sentence(),
+                used: used as u64,
+                of: limit as u64,
+            },
+            Why::Concurrency { identity, limit } => {
+                Waiting::Concurrency { identity: alias(identity), limit }
+            }
+            Why::Throttled { identity, kind, until } => Waiting::Throttled {
+                limit: kind.sentence(),
+                identity: alias(identity),
+                until: self.shared.pace.opens(until),
+            },
+            Why::Ceiling { identity } => Waiting::Ceiling { identity: alias(identity) },
+            Why::Schedule => Waiting::Schedule,
+            Why::Entitlement { identity } => Waiting::Entitlement { identity: alias(identity) },
+        }
     }
 
     /// Holds the load until a person resumes it.

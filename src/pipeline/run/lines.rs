@@ -10,6 +10,7 @@ use crate::pipeline::sink::format::{
 use crate::record::key::BatchId;
 use crate::record::outcome::{RowFault, RowState};
 use crate::record::projection::{Projection, TableLines};
+use crate::record::refused::{LatestRefused, Refused};
 use uuid::Uuid;
 
 /// How one row ended.
@@ -44,6 +45,7 @@ impl<'a> LineWriter<'a> {
             success: Vec::new(),
             errors: Vec::new(),
             counts: Vec::new(),
+            refused: LatestRefused::default(),
         };
         Self { plan, columns, lines, hold: Vec::new() }
     }
@@ -82,6 +84,7 @@ impl<'a> LineWriter<'a> {
                 json_error_line(&mut self.lines.errors, bytes, fault, attempts);
             }
         }
+        self.lines.refused.push(Refused::of(self.plan.table, row.key(), fault));
         self.count(state);
     }
 

@@ -4,7 +4,7 @@ use crate::catalog::model::{Table, TableKind};
 use crate::config::job::{IdRule, SinkFormat, SourceFormat, TableClass, TableLoad};
 use crate::pipeline::batch::encode::BodyWriter;
 use crate::pipeline::outcome::settle::Case;
-use crate::pipeline::send::class::{self, Shape};
+use crate::pipeline::send::class;
 use crate::pipeline::send::message::{self, Message};
 use crate::pipeline::sink::format::CsvStyle;
 use crate::record::key::TableId;
@@ -25,8 +25,6 @@ pub struct LoadPlan {
     pub target: Arc<Table>,
     /// Resolved class.
     pub class: TableClass,
-    /// Starting shape.
-    pub shape: Shape,
     /// Message its rows begin with.
     pub message: Message,
     /// Writes bodies for the target.
@@ -85,24 +83,8 @@ impl LoadPlan {
             said => said,
         };
         let message = message::choose(&target, spec.operation, &spec.ids);
-        let mut shape = class::starting_shape(class, spec.batch, spec.parallel);
-        if message == Message::Batch {
-            let most = u32::try_from(crate::limits::BATCH_OPERATIONS_MAX).unwrap_or(u32::MAX);
-            shape.batch_rows = shape.batch_rows.min(most);
-        }
         let bodies = BodyWriter::new(&target.logical_name, &target.primary_id, &target.entity_set);
-        Self {
-            table,
-            spec: spec.clone(),
-            target,
-            class,
-            shape,
-            message,
-            bodies,
-            pinned,
-            parents,
-            files,
-        }
+        Self { table, spec: spec.clone(), target, class, message, bodies, pinned, parents, files }
     }
 
     /// The id of a row, when it is known before sending.

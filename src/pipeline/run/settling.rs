@@ -69,6 +69,8 @@ impl<T: Transport> Lane<T> {
                 }
             }
         }
+        let bad = ends.iter().filter(|end| end.state().is_bad()).count() as u64;
+        self.shared.pace.settled(self.plan.table, ends.len() as u64 - bad, bad);
         let took = work.first_sent.map_or(Duration::ZERO, |t| clock::now().saturating_since(t));
         let outcome = Outcome {
             batch: work.id,

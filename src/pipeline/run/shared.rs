@@ -3,7 +3,7 @@
 use crate::client::attempt::{IdentityId, Transport};
 use crate::control::steering::Steering;
 use crate::pipeline::ledger::Ledger;
-use crate::pipeline::send::identity::{Admission, IdentityPool};
+use crate::pipeline::send::pace::Pace;
 use crate::record::key::BatchId;
 use crate::record::projection::ProjectionQueue;
 use crate::record::throttle::Throttle;
@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How a run behaves, from the job file and the command line.
 #[derive(Clone, Debug)]
@@ -56,9 +55,11 @@ pub struct Shared<T> {
     pub identities: Vec<String>,
     /// Origin of the environment, for links in answers.
     pub origin: String,
-    pool: Mutex<IdentityPool>,
-    pool_changed: watch::Sender<u64>,
+    /// Who may send what, when.
+    pub pace: Pace,
     next_batch: AtomicU64,
+    /// Until when each identity is known to be closed, for the count alone.
+    closed: Mutex<Vec<MonoTime>>,
 }
 
 impl<T: Transport> Shared<T> {
@@ -74,9 +75,10 @@ impl<T: Transport> Shared<T> {
         settings: RunSettings,
         identities: Vec<String>,
         origin: String,
-        pool: IdentityPool,
+        pace: Pace,
         next_batch: u64,
     ) -> Self {
+        let closed = vec![MonoTime::ZERO; identities.len()];
         Self {
             transport,
             ledger,
@@ -87,9 +89,9 @@ impl<T: Transport> Shared<T> {
             settings,
             identities,
             origin,
-            pool: Mutex::new(pool),
-            pool_changed: watch::Sender::new(0),
+            pace,
             next_batch: AtomicU64::new(next_batch),
+            closed: Mutex::new(closed),
         }
     }
 
@@ -98,37 +100,19 @@ impl<T: Transport> Shared<T> {
         BatchId(self.next_batch.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Takes a slot of an identity, if one is open.
-    pub fn admit(&self) -> Admission {
-        self.pool.lock().admit(clock::now())
-    }
-
-    /// Gives a slot back and wakes the lanes that wait for one.
-    pub fn release(&self, identity: IdentityId) {
-        self.pool.lock().release(identity);
-        self.pool_changed.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    /// Closes an identity after a 429.
-    pub fn throttled(
-        &self,
-        identity: IdentityId,
-        kind: Throttle,
-        retry_after: Option<Duration>,
-    ) -> MonoTime {
+    /// Counts a 429, and the time an identity is closed by it.
+    pub fn throttled(&self, identity: IdentityId, kind: Throttle, retry_after: Option<Duration>) {
         let now = clock::now();
-        let mut pool = self.pool.lock();
-        let before = pool.closed(identity, now).map_or(now, |(until, _)| until);
-        let until = pool.throttled(identity, kind, retry_after, now);
-        drop(pool);
+        let until = now + retry_after.unwrap_or_default();
+        let before = {
+            let mut closed = self.closed.lock();
+            let place = &mut closed[usize::from(identity.0)];
+            let before = (*place).max(now);
+            *place = until.max(*place);
+            before
+        };
         let meters = self.meters.identity(identity);
         meters.throttle(kind);
         meters.closed_seconds.inc_by(until.saturating_since(before).as_secs_f64());
-        until
-    }
-
-    /// Tells when slots are given back.
-    pub fn slots(&self) -> watch::Receiver<u64> {
-        self.pool_changed.subscribe()
     }
 }

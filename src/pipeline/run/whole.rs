@@ -12,6 +12,7 @@ pub use crate::pipeline::run::lane::{LaneEnd, LaneFailed};
 use crate::pipeline::run::plan::LoadPlan;
 use crate::pipeline::run::shared::Shared;
 use crate::pipeline::run::staged::{SharedStaged, Staged};
+use crate::pipeline::run::tend::tend;
 use crate::pipeline::sink::file::Sinks;
 use crate::record::key::PartitionId;
 use crate::record::outcome::RowState;
@@ -103,6 +104,7 @@ pub async fn run<T: Transport>(
             }
         }
     }
+    let tending = tokio::spawn(tend(Arc::clone(&shared)));
     let mut gauge = tokio::time::interval(GAUGE);
     loop {
         tokio::select! {
@@ -123,6 +125,7 @@ pub async fn run<T: Transport>(
             }
         }
     }
+    tending.abort();
     shared.budget.close();
     let sinks = show_all(&shared, sinks).await.err();
     let loads = ends

@@ -1,8 +1,9 @@
 //! When and through which identity a request leaves. Read in this order: `message` (which Web API
-//! message carries the rows), `class` (how many rows and requests), `identity` (whose gate is open),
-//! `ceiling` (requests a second, where the job sets a limit), `retry` (how long to wait).
+//! message carries the rows), `class` (how heavy a table is), `pace` (the governor, as all lanes
+//! share it), `servers` (whose cookie leads where), `retry` (how long to wait).
 
 pub mod class;
-pub mod identity;
 pub mod message;
+pub mod pace;
 pub mod retry;
+pub mod servers;

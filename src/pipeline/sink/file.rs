@@ -4,8 +4,9 @@ use crate::config::job::SinkFormat;
 use crate::pipeline::sink::unprocessed::{private, sync_folder};
 use crate::pipeline::sink::writer::{Lines, Pair, SinkWriter, Told};
 use crate::record::key::TableId;
-use crate::record::outcome::RowState;
-use crate::record::projection::{LedgerPosition, MarkLog, ProjectionQueue, SinkMark, SinkWork};
+use crate::record::projection::{
+    LedgerPosition, MarkLog, ProjectionQueue, SinkMark, SinkWork, TableLines,
+};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ pub struct SinkFiles {
 }
 
 /// Told of rows by state once their lines are in the files.
-pub type OnProjected = Arc<dyn Fn(TableId, &[(RowState, u64)]) + Send + Sync>;
+pub type OnProjected = Arc<dyn Fn(&TableLines) + Send + Sync>;
 
 /// Whether the sink files can be written.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -306,7 +306,7 @@ impl SinkWriter {
         for (bytes, projection) in self.waiting.drain(..) {
             self.queue.written(bytes);
             for lines in &projection.lines {
-                (self.on_projected)(lines.table, &lines.counts);
+                (self.on_projected)(lines);
             }
         }
         Ok(())

@@ -8,8 +8,8 @@ use crate::catalog::model::{
 };
 use crate::config::job::{
     Bounds, ChoiceRule, ColumnMapping, IdRule, LookupBy, LookupRule, LookupVia, OnDuplicateKey,
-    OnExisting, RequestOptions, SourceFormat, SourceSpec, TableClass, TableLoad, ValueSource,
-    WhenEmpty,
+    OnExisting, RequestOptions, SourceFormat, SourceSpec, TableClass, TableLoad, TuningBounds,
+    ValueSource, WhenEmpty,
 };
 use crate::record::chunk::{RawChunk, RecordFormat, RecordSpan};
 use crate::record::key::{PartitionId, TableId};
@@ -159,6 +159,8 @@ fn load(name: &str, table: &str, columns: Vec<ColumnMapping>) -> TableLoad {
         class: TableClass::Auto,
         batch: bounds,
         parallel: bounds,
+        said: TuningBounds::default(),
+        weight: 1.0,
         request: RequestOptions::default(),
     }
 }

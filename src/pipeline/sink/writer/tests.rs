@@ -5,6 +5,7 @@ use crate::config::job::SinkFormat;
 use crate::pipeline::sink::file::{SinkFiles, Sinks, SinksRefused};
 use crate::record::outcome::RowState;
 use crate::record::projection::TableLines;
+use crate::record::refused::LatestRefused;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ fn work(position: u64, success: &str, errors: &str) -> SinkWork {
         success: success.into(),
         errors: errors.into(),
         counts: vec![(RowState::Created, success.lines().count() as u64)],
+        refused: LatestRefused::default(),
     };
     SinkWork::Durable(LedgerPosition(position), Projection { lines: vec![lines], hold: None })
 }
@@ -69,8 +71,8 @@ fn open(
     let queue = ProjectionQueue::new();
     let counted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&counted);
-    let on_projected: OnProjected = Arc::new(move |_, counts| {
-        let rows: u64 = counts.iter().map(|(_, rows)| rows).sum();
+    let on_projected: OnProjected = Arc::new(move |shown| {
+        let rows: u64 = shown.counts.iter().map(|(_, rows)| rows).sum();
         count.fetch_add(rows as usize, Ordering::Relaxed);
     });
     let files = files(mark, catching_up);
@@ -214,7 +216,7 @@ fn start(disk: &Disk, log: &Log) -> (ProjectionQueue, Arc<Told>, thread::JoinHan
         mark_first: false,
         catching_up: false,
     };
-    let on_projected: OnProjected = Arc::new(|_, _| {});
+    let on_projected: OnProjected = Arc::new(|_| {});
     let log = Box::new(log.clone());
     let writer = SinkWriter::new(vec![pair], queue.clone(), log, on_projected, Arc::clone(&told));
     (queue, told, thread::spawn(move || writer.run()))

@@ -2,11 +2,17 @@
 //!
 //! Source: `dataverse-web-api.md` §9.
 
+pub mod answer;
+mod client;
+pub mod form;
+
 use super::settings::Settings;
+use answer::{Granted, TokenRefused, missing, refused};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use client::Client;
+use form::basic_credentials;
+use jsonwebtoken::DecodingKey;
 use std::collections::{HashMap, VecDeque};
 use thiserror::Error;
 
@@ -41,34 +47,6 @@ pub struct Asked<'a> {
     pub unique: &'a str,
 }
 
-/// A token handed out.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Granted {
-    /// Bearer token.
-    pub token: String,
-    /// Life, seconds.
-    pub expires_in: i64,
-    /// End, milliseconds since 1970.
-    pub expires_ms: i64,
-    /// Index of the application user.
-    pub user: usize,
-    /// What it is for.
-    pub resource: String,
-}
-
-/// A refused token request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TokenRefused {
-    /// HTTP status.
-    pub status: u16,
-    /// OAuth error.
-    pub error: &'static str,
-    /// AADSTS number.
-    pub number: u32,
-    /// What is wrong.
-    pub text: String,
-}
-
 /// Why a bearer token is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum BearerRefused {
@@ -86,30 +64,10 @@ pub enum BearerRefused {
     Audience,
 }
 
-struct Client {
-    name: String,
-    client_id: String,
-    secret: Option<String>,
-    secret_expired: bool,
-    key: Option<DecodingKey>,
-    thumbprint: Option<String>,
-}
-
 struct Issued {
     user: usize,
     resource: String,
     expires_ms: i64,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    aud: String,
-    iss: String,
-    sub: String,
-    exp: i64,
-    #[serde(default)]
-    nbf: i64,
-    jti: String,
 }
 
 /// Issues tokens and recognizes them.
@@ -358,187 +316,12 @@ fn loopback_port(origin: &str) -> Option<(&str, &str)> {
         .map(|port| (scheme, port))
 }
 
-fn basic_credentials(authorization: &str) -> Option<(String, String)> {
-    let (kind, value) = authorization.split_once(' ')?;
-    if !kind.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((decoded(id), decoded(secret)))
-}
-
-impl Client {
-    fn check_secret(&self, secret: &str) -> Result<(), TokenRefused> {
-        if self.secret.as_deref() != Some(secret) {
-            return Err(refused(
-                401,
-                "invalid_client",
-                7_000_215,
-                format!("Invalid client secret provided for app '{}'.", self.client_id),
-            ));
-        }
-        if self.secret_expired {
-            return Err(refused(
-                401,
-                "invalid_client",
-                7_000_222,
-                format!(
-                    "The provided client secret keys for app '{}' are expired.",
-                    self.client_id
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_assertion(&self, assertion: &str, asked: &Asked<'_>) -> Result<(), TokenRefused> {
-        let bad = |number, text: &str| refused(401, "invalid_client", number, text.to_owned());
-        if self.key.is_none() && self.thumbprint.is_none() {
-            return Err(bad(700_027, "The application has no certificate registered."));
-        }
-        let header = jsonwebtoken::decode_header(assertion)
-            .map_err(|_| bad(50_027, "The client assertion is not a JWT."))?;
-        if let Some(thumbprint) = &self.thumbprint {
-            let shown = header.x5t_s256.as_ref().or(header.x5t.as_ref());
-            if shown != Some(thumbprint) {
-                return Err(bad(
-                    700_027,
-                    "The certificate with this thumbprint is not registered.",
-                ));
-            }
-        }
-        let claims = match &self.key {
-            Some(key) => {
-                let mut rules = Validation::new(Algorithm::PS256);
-                rules.algorithms = vec![Algorithm::PS256, Algorithm::RS256];
-                rules.required_spec_claims.clear();
-                rules.validate_exp = false;
-                rules.validate_aud = false;
-                jsonwebtoken::decode::<Claims>(assertion, key, &rules)
-                    .map_err(|e| {
-                        bad(
-                            700_027,
-                            &format!("The client assertion failed signature validation: {e}."),
-                        )
-                    })?
-                    .claims
-            }
-            None => {
-                jsonwebtoken::dangerous::insecure_decode::<Claims>(assertion)
-                    .map_err(|_| bad(50_027, "The client assertion lacks claims."))?
-                    .claims
-            }
-        };
-        let now = asked.now_ms / 1000;
-        if claims.exp <= now || claims.nbf > now + 300 {
-            return Err(bad(700_024, "The client assertion is not within its valid time range."));
-        }
-        let same = |text: &str| text.eq_ignore_ascii_case(&self.client_id);
-        if !same(&claims.iss) || !same(&claims.sub) || claims.jti.is_empty() {
-            return Err(bad(700_021, "The client assertion's issuer, subject or id do not match."));
-        }
-        let endpoint = format!("/{}/oauth2/v2.0/token", asked.tenant);
-        if !claims.aud.ends_with(&endpoint) {
-            return Err(bad(700_023, "The client assertion's audience is not the token endpoint."));
-        }
-        Ok(())
-    }
-}
-
-fn refused(status: u16, error: &'static str, number: u32, text: String) -> TokenRefused {
-    TokenRefused { status, error, number, text }
-}
-
-fn missing(name: &str) -> TokenRefused {
-    refused(
-        400,
-        "invalid_request",
-        900_144,
-        format!("The request body must contain the following parameter: '{name}'."),
-    )
-}
-
-impl Granted {
-    /// Body of the token endpoint's answer.
-    #[must_use]
-    pub fn body(&self) -> Vec<u8> {
-        let n = self.expires_in;
-        serde_json::json!({
-            "token_type": "Bearer", "expires_in": n, "ext_expires_in": n,
-            "access_token": self.token,
-        })
-        .to_string()
-        .into_bytes()
-    }
-
-    /// Body of the managed-identity endpoint's answer: all values are texts.
-    #[must_use]
-    pub fn managed_body(&self, client_id: &str) -> Vec<u8> {
-        let expires_on = self.expires_ms / 1000;
-        serde_json::json!({
-            "access_token": self.token, "client_id": client_id, "refresh_token": "",
-            "expires_in": self.expires_in.to_string(), "expires_on": expires_on.to_string(),
-            "not_before": (expires_on - self.expires_in).to_string(),
-            "resource": self.resource, "token_type": "Bearer",
-        })
-        .to_string()
-        .into_bytes()
-    }
-}
-
-impl TokenRefused {
-    /// Body of the answer.
-    #[must_use]
-    pub fn body(&self, timestamp: &str, unique: &str) -> Vec<u8> {
-        let codes = if self.number == 0 { Vec::new() } else { vec![self.number] };
-        let text = if self.number == 0 {
-            self.text.clone()
-        } else {
-            format!("AADSTS{}: {} Trace ID: {unique}", self.number, self.text)
-        };
-        serde_json::json!({
-            "error": self.error, "error_description": text, "error_codes": codes,
-            "timestamp": timestamp, "trace_id": unique, "correlation_id": unique,
-        })
-        .to_string()
-        .into_bytes()
-    }
-}
-
-/// Fields of a form or query text.
-#[must_use]
-pub fn form(text: &str) -> Vec<(String, String)> {
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decoded(name), decoded(value)))
-        .collect()
-}
-
-/// `+` and `%xx` decoded; what is not UTF-8 afterwards is replaced.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
-        match (byte, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            _ => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonwebtoken::{EncodingKey, Header};
+    use base64::engine::general_purpose::STANDARD;
+    use form::form;
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
     const C1: &str = "c1000000-0000-4000-8000-000000000001";
     const ORIGIN: &str = "http://127.0.0.1:4711";
@@ -668,12 +451,5 @@ mod tests {
         assert_eq!(ask_with(claims(1000, C1, &aud), "print", false), Err(700_024));
         assert_eq!(ask_with(claims(1100, "c-2", &aud), "print", false), Err(700_021));
         assert_eq!(ask_with(claims(1100, C1, "https://x"), "print", false), Err(700_023));
-    }
-
-    #[test]
-    fn forms_are_decoded() {
-        let want = [("a b", "c&d"), ("e", ""), ("f", "%zz")];
-        let want = want.map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert_eq!(form("a+b=c%26d&e&f=%zz&"), want);
     }
 }
