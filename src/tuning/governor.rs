@@ -95,6 +95,11 @@ pub struct Governor {
     pub(super) suspected: Option<f64>,
     /// Room for the lanes in the order of asking; empty between decisions.
     pub(super) order_of_lanes: Vec<Candidate>,
+    /// Of the same moment, until something happens: the ceiling of open lanes; from how many
+    /// seconds on no lane takes a request, and what was said then.
+    pub(super) ceiling_known: Option<(f64, f64)>,
+    refusal_known: Option<(f64, f64, Admission)>,
+    turned: f64,
 }
 
 pub(super) fn secs(at: MonoTime) -> f64 {
@@ -173,6 +178,9 @@ impl Governor {
             ratios: Vec::new(),
             suspected: None,
             order_of_lanes: Vec::new(),
+            ceiling_known: None,
+            refusal_known: None,
+            turned: f64::NEG_INFINITY,
             tables,
             orders,
         }
@@ -198,6 +206,7 @@ impl Governor {
 
     /// Obeys new orders from now on.
     pub fn order(&mut self, orders: Orders) {
+        self.forget();
         for (i, identity) in orders.identities.iter().enumerate() {
             let before = self.orders.identities.get(i).and_then(|o| o.requests_per_second);
             if identity.requests_per_second != before
@@ -281,10 +290,19 @@ impl Governor {
         if !self.has_turn(table, predicted) {
             return Admission::Wait(None, Why::Turn);
         }
+        if let Some((when, least, wait)) = self.refusal_known
+            && when == now
+            && predicted >= least
+        {
+            return wait;
+        }
         let deviation = self.tables[table].variance.sqrt();
         let lane = match self.pick(at, predicted, deviation) {
             Ok(lane) => lane,
-            Err(wait) => return wait,
+            Err(wait) => {
+                self.refusal_known = Some((now, predicted, wait));
+                return wait;
+            }
         };
         Admission::Go(self.send(table, lane, rows_f, cargo, predicted, now, cap))
     }
@@ -302,6 +320,7 @@ impl Governor {
     ) -> Permit {
         let id = self.next_id;
         self.next_id += 1;
+        self.refusal_known = None;
         self.lanes[lane].send(id, now, predicted);
         let capped = self.sent.len() as f64 + 1.0 >= cap.floor();
         let tag = if cargo == Cargo::Bulk { self.parallel.tag(capped) } else { 0 };
@@ -346,7 +365,17 @@ impl Governor {
         self.now = self.now.max(now);
     }
 
+    /// Something happened: what was decided at this moment may be decided otherwise.
+    pub(super) fn forget(&mut self) {
+        self.ceiling_known = None;
+        self.refusal_known = None;
+    }
+
     pub(super) fn tick(&mut self, now: f64) {
+        if now == self.turned {
+            return;
+        }
+        self.turned = now;
         let share = self.orders.max_share;
         let typical = self.typical_secs();
         for lane in &mut self.lanes {

@@ -13,6 +13,7 @@ impl Governor {
     pub fn landed(&mut self, permit: Permit, landing: Landing, at: MonoTime) {
         let now = secs(at);
         self.advance(now);
+        self.forget();
         let Some(place) = self.sent.iter().position(|s| s.id == permit.id) else { return };
         let sent = self.sent.swap_remove(place);
         self.rows_in_flight = (self.rows_in_flight - sent.rows).max(0.0);
@@ -99,6 +100,7 @@ impl Governor {
     pub fn cancel(&mut self, permit: Permit, at: MonoTime) {
         let now = secs(at);
         self.advance(now);
+        self.forget();
         let Some(place) = self.sent.iter().position(|s| s.id == permit.id) else { return };
         let sent = self.sent.swap_remove(place);
         self.rows_in_flight = (self.rows_in_flight - sent.rows).max(0.0);
@@ -121,6 +123,7 @@ impl Governor {
         retry_after: Option<Duration>,
         at: MonoTime,
     ) {
+        self.forget();
         let identity = usize::from(permit.identity);
         let mine = |l: &Lane| l.identity == identity && l.server == permit.server;
         if let Some(lane) = self.lanes.iter().position(mine) {

@@ -141,6 +141,16 @@ impl Lane {
         self.requests.value * if self.counters > 1.0 { 0.94 * self.counters } else { 1.0 }
     }
 
+    /// Requests at once, whole ones.
+    pub(super) fn most_at_once(&self) -> f64 {
+        f64::from(self.parallel as u32)
+    }
+
+    /// Whether as many are under way as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.flights.len() as f64 >= self.most_at_once().max(1.0)
+    }
+
     /// Brings the tokens to `now`.
     pub(super) fn refill(&mut self, now: f64, typical_secs: f64, share: f64) {
         let passed = (now - self.refilled).max(0.0);
@@ -170,7 +180,7 @@ impl Lane {
         if self.closed_until > now {
             return Err((Refusal::Closed, self.closed_until));
         }
-        if self.flights.len() as f64 >= self.parallel.floor().max(1.0) {
+        if self.is_full() {
             return Err((Refusal::Parallel, f64::INFINITY));
         }
         if !free && self.request_tokens < 1.0 {

@@ -154,6 +154,7 @@ impl Governor {
     /// What a search brought; `None` when it failed.
     pub fn found(&mut self, server: Option<u32>, at: MonoTime) {
         let now = secs(at);
+        self.forget();
         self.searching = false;
         self.searches += 1;
         let burst = self.searches < 4 * self.servers.max(1) + 4;
