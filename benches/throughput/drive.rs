@@ -150,8 +150,7 @@ impl Loader<'_> {
             if let Some(every) = watch
                 && now >= watch_at
             {
-                let (flying, rows) = (self.flying.len(), &self.run.rows);
-                println!("{now:7.1} flying {flying:3} {rows:?} {}", self.decider.state(now));
+                self.show(now);
                 watch_at = now + every;
             }
             self.decider.turn(now);
@@ -174,6 +173,12 @@ impl Loader<'_> {
             }
             self.hear(&answer);
         }
+    }
+
+    #[expect(clippy::print_stdout, reason = "somebody asked to look on")]
+    fn show(&mut self, now: f64) {
+        let (flying, rows) = (self.flying.len(), &self.run.rows);
+        println!("{now:7.1} flying {flying:3} {rows:?} {}", self.decider.state(now));
     }
 
     fn is_done(&self) -> bool {

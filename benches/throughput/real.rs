@@ -123,7 +123,7 @@ impl Decider for Real {
         }
         let beginning = Beginning {
             atomic: vec![true; self.orders.tables.len()],
-            start_rows: Vec::new(),
+            start_rows: vec![None; self.orders.tables.len()],
             orders: self.orders.clone(),
             found: discovery.found(),
         };

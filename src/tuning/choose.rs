@@ -3,7 +3,7 @@
 use crate::record::throttle::Throttle;
 use crate::tuning::admission::{Admission, Why};
 use crate::tuning::governor::{Governor, index, is_usable, point, secs};
-use crate::tuning::lane::Refusal;
+use crate::tuning::lane::{Lane, Refusal};
 use crate::tuning::view::Bound;
 use crate::units::MonoTime;
 use std::cmp::Ordering;
@@ -67,6 +67,8 @@ impl Governor {
         let mut order = std::mem::take(&mut self.order_of_lanes);
         order.clear();
         let mut barred = None;
+        let mut usable = false;
+        let mut first: Option<(Refusal, f64, usize)> = None;
         for (place, lane) in self.lanes.iter_mut().enumerate() {
             let wanted = &self.orders.identities[lane.identity];
             if !is_usable(&self.alive, wanted, lane) {
@@ -75,16 +77,34 @@ impl Governor {
                 }
                 continue;
             }
+            usable = true;
+            // Most that cannot are told apart by a look.
+            let rate = lane.rate(share).max(1e-6);
+            let until = if lane.closed_until > now {
+                Some((Refusal::Closed, lane.closed_until))
+            } else if lane.is_full() {
+                Some((Refusal::Parallel, f64::INFINITY))
+            } else if !self.sprint && lane.tokens <= 0.0 {
+                Some((Refusal::Time, now - lane.tokens / rate))
+            } else {
+                None
+            };
+            if let Some((refusal, until)) = until {
+                if first.is_none_or(|(_, least, _)| until < least) {
+                    first = Some((refusal, until, place));
+                }
+                continue;
+            }
             let spent = lane.spent.sum(now) / lane.limit();
             let score = if self.sprint {
                 -(lane.flights.len() as f64 + 1.0) / lane.parallel.max(1.0) - spent
             } else {
                 // Seconds of its budget saved up; full ones by what their window holds.
-                lane.tokens / lane.rate(share).max(1e-6) - spent
+                lane.tokens / rate - spent
             };
             order.push(Candidate { score, place });
         }
-        if order.is_empty() {
+        if !usable {
             self.order_of_lanes = order;
             let why = barred
                 .map_or(Why::Paused, |identity| Why::Entitlement { identity: index(identity) });
@@ -92,7 +112,7 @@ impl Governor {
         }
         // Nearly always one of the first takes it: no need to sort them all.
         let mut heap = BinaryHeap::from(order);
-        let picked = self.first_that_takes(&mut heap, at, predicted, deviation);
+        let picked = self.first_that_takes(&mut heap, first, at, predicted, deviation);
         self.order_of_lanes = heap.into_vec();
         picked
     }
@@ -100,6 +120,7 @@ impl Governor {
     fn first_that_takes(
         &mut self,
         heap: &mut BinaryHeap<Candidate>,
+        mut first: Option<(Refusal, f64, usize)>,
         at: MonoTime,
         predicted: f64,
         deviation: f64,
@@ -107,7 +128,6 @@ impl Governor {
         let now = secs(at);
         let share = self.orders.max_share;
         let gap = 1.2 * self.latency + 0.01;
-        let mut first: Option<(Refusal, f64, usize)> = None;
         let mut slowed: Option<(MonoTime, usize)> = None;
         while let Some(Candidate { place, .. }) = heap.pop() {
             let lane = &mut self.lanes[place];
@@ -212,7 +232,7 @@ impl Governor {
 
     pub(super) fn limit_of_requests_at_once(&self, now: f64) -> f64 {
         let open = self.lanes.iter().filter(|l| self.usable(l) && l.closed_until <= now);
-        open.map(|l| l.parallel.floor()).sum::<f64>().max(1.0)
+        open.map(Lane::most_at_once).sum::<f64>().max(1.0)
     }
 
     /// Requests at once that the lanes' budgets can feed.
@@ -225,14 +245,25 @@ impl Governor {
         let mut most = 0.0;
         for lane in self.lanes.iter().filter(|l| self.usable(l)) {
             rate += lane.rate(share);
-            most += lane.parallel.floor();
+            most += lane.most_at_once();
         }
         let typical = self.typical_secs();
         (1.25 * rate * (1.0 + self.latency / typical) + 2.0).min(most.max(1.0))
     }
 
     /// The cap at this moment: closed lanes lower it, and not the target.
-    pub(super) fn cap(&self, now: f64) -> f64 {
+    pub(super) fn cap(&mut self, now: f64) -> f64 {
+        if let Some((at, ceiling)) = self.ceiling_known
+            && at == now
+        {
+            return self.parallel.cap(ceiling);
+        }
+        let ceiling = self.open_ceiling(now);
+        self.ceiling_known = Some((now, ceiling));
+        self.parallel.cap(ceiling)
+    }
+
+    fn open_ceiling(&self, now: f64) -> f64 {
         let mut open = 0.0;
         let mut all = 0.0;
         for lane in self.lanes.iter().filter(|l| self.usable(l)) {
@@ -241,6 +272,6 @@ impl Governor {
         }
         let ceiling = self.ceiling(now);
         let part = if all > 0.0 { open / all } else { 1.0 };
-        self.parallel.cap((ceiling * part).max(1.0))
+        (ceiling * part).max(1.0)
     }
 }

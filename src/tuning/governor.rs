@@ -1,16 +1,15 @@
 //! Pure: the one decider of an environment, over all loads and identities. Asked for every request;
 //! told of every answer.
 
-use crate::record::throttle::Throttle;
-use crate::tuning::admission::{Admission, Cargo, Landing, Outcome, Permit, Why};
+use crate::tuning::admission::{Admission, Cargo, Permit, Why};
 use crate::tuning::ceiling::Ceiling;
 use crate::tuning::choose::Candidate;
 use crate::tuning::discovery::Found;
-use crate::tuning::lane::{Lane, TIME_LIMIT_SECS};
+use crate::tuning::lane::Lane;
 use crate::tuning::orders::{IdentityOrders, Orders};
 use crate::tuning::parallel::Parallel;
 use crate::tuning::resolve::Rescue;
-use crate::tuning::scope::SEARCH_SECS;
+use crate::tuning::scope::{CounterSaid, Lock, SEARCH_SECS};
 use crate::tuning::slopes::{Slope, Slopes};
 use crate::tuning::table::TableState;
 use crate::tuning::view::Scope;
@@ -64,7 +63,7 @@ pub struct Governor {
     pub(super) slopes: Slopes,
     pub(super) slope_parallel: Slope,
     pub(super) slope_rows: Slope,
-    solved: u32,
+    pub(super) solved: u32,
     pub(super) scope: Scope,
     pub(super) servers: u32,
     /// Servers that answered lately, by number.
@@ -79,8 +78,8 @@ pub struct Governor {
     rows_wave_up: bool,
     /// Integrals over time of requests at once and rows in flight.
     pub(super) now: f64,
-    parallel_sum: f64,
-    rows_sum: f64,
+    pub(super) parallel_sum: f64,
+    pub(super) rows_sum: f64,
     pub(super) rows_in_flight: f64,
     pub(super) ticked: f64,
     pub(super) search_at: f64,
@@ -88,15 +87,20 @@ pub struct Governor {
     pub(super) searching: bool,
     pub(super) canary_at: f64,
     clock: f64,
-    refs: Vec<Option<f64>>,
+    pub(super) refs: Vec<Option<f64>>,
     pub(super) warm: bool,
     /// Requests used as last said, by identity and server, while the scope is open.
-    pub(super) counters_said: Vec<((usize, u32), f64)>,
-    pub(super) ratios: Vec<f64>,
-    /// Recent locks: identity, when they end, servers that spoke of them.
-    pub(super) locks: VecDeque<(usize, f64, Vec<u32>)>,
+    pub(super) counters_said: Vec<CounterSaid>,
+    pub(super) began: f64,
+    /// Recent locks: identity, when heard, when they end, servers that spoke of them.
+    pub(super) locks: VecDeque<Lock>,
     /// Room for the lanes in the order of asking; empty between decisions.
     pub(super) order_of_lanes: Vec<Candidate>,
+    /// Of the same moment, until something happens: the ceiling of open lanes; from how many
+    /// seconds on no lane takes a request, and what was said then.
+    pub(super) ceiling_known: Option<(f64, f64)>,
+    refusal_known: Option<(f64, f64, Admission)>,
+    turned: f64,
 }
 
 pub(super) fn secs(at: MonoTime) -> f64 {
@@ -126,7 +130,7 @@ impl Governor {
         let now = secs(now);
         let identities = orders.identities.len();
         let (lanes, scope) = Self::lanes(&found, identities, now);
-        let start = (lanes.len() as f64).clamp(6.0, 16.0);
+        let start = (lanes.len() as f64).clamp(6.0, 12.0);
         let mut tables = atomic.iter().map(|atomic| TableState::new(*atomic)).collect::<Vec<_>>();
         for (place, table) in tables.iter_mut().enumerate() {
             let range = orders.tables.get(place).map_or((1, 1000), |o| (o.batch.min, o.batch.max));
@@ -172,9 +176,12 @@ impl Governor {
             clock: 0.0,
             warm: false,
             counters_said: Vec::new(),
-            ratios: Vec::new(),
+            began: now,
             locks: VecDeque::new(),
             order_of_lanes: Vec::new(),
+            ceiling_known: None,
+            refusal_known: None,
+            turned: f64::NEG_INFINITY,
             tables,
             orders,
         }
@@ -200,6 +207,7 @@ impl Governor {
 
     /// Obeys new orders from now on.
     pub fn order(&mut self, orders: Orders) {
+        self.forget();
         for (i, identity) in orders.identities.iter().enumerate() {
             let before = self.orders.identities.get(i).and_then(|o| o.requests_per_second);
             if identity.requests_per_second != before
@@ -283,10 +291,19 @@ impl Governor {
         if !self.has_turn(table, predicted) {
             return Admission::Wait(None, Why::Turn);
         }
+        if let Some((when, least, wait)) = self.refusal_known
+            && when == now
+            && predicted >= least
+        {
+            return wait;
+        }
         let deviation = self.tables[table].variance.sqrt();
         let lane = match self.pick(at, predicted, deviation) {
             Ok(lane) => lane,
-            Err(wait) => return wait,
+            Err(wait) => {
+                self.refusal_known = Some((now, predicted, wait));
+                return wait;
+            }
         };
         Admission::Go(self.send(table, lane, rows_f, cargo, predicted, now, cap))
     }
@@ -304,6 +321,7 @@ impl Governor {
     ) -> Permit {
         let id = self.next_id;
         self.next_id += 1;
+        self.refusal_known = None;
         self.lanes[lane].send(id, now, predicted);
         let capped = self.sent.len() as f64 + 1.0 >= cap.floor();
         let tag = if cargo == Cargo::Bulk { self.parallel.tag(capped) } else { 0 };
@@ -327,173 +345,6 @@ impl Governor {
         Permit { id, identity: index(lane.identity), server: lane.server }
     }
 
-    /// A request is back.
-    pub fn landed(&mut self, permit: Permit, landing: Landing, at: MonoTime) {
-        let now = secs(at);
-        self.advance(now);
-        let Some(place) = self.sent.iter().position(|s| s.id == permit.id) else { return };
-        let sent = self.sent.swap_remove(place);
-        self.rows_in_flight = (self.rows_in_flight - sent.rows).max(0.0);
-        let round_trip = (now - sent.at).max(0.0);
-        let busy = (round_trip - self.latency).max(0.2 * round_trip);
-        let actual = match landing.outcome {
-            Outcome::Throttled { .. } => 0.0,
-            _ => busy,
-        };
-        let booked = self.book(&sent, permit, landing, actual, now);
-        let state = &mut self.tables[sent.table];
-        state.in_flight = state.in_flight.saturating_sub(1);
-        let weight = self.orders.tables[sent.table].weight.max(1e-3);
-        state.clock += (actual - sent.predicted) / weight;
-        if actual > 0.0 {
-            state.spent.add(now, actual);
-        }
-        let rows = sent.rows;
-        match (landing.outcome, sent.cargo) {
-            (Outcome::Done, Cargo::Bulk) => self.learn(&sent, round_trip, busy, now),
-            (Outcome::Done, Cargo::Apart) => state.apart_done(rows, busy),
-            (Outcome::Done, Cargo::Question) => state.asked(busy),
-            (Outcome::Passing, _) => {
-                state.passing(rows);
-                state.wasted(busy);
-            }
-            (Outcome::TimedOut, _) => state.timed_out(rows, now),
-            (Outcome::Refused, _) => state.wasted(busy),
-            (Outcome::Lost, _) => {}
-            (Outcome::Throttled { kind, retry_after }, _) => {
-                self.throttled(booked, kind, retry_after.map(|d| d.as_secs_f64()), now);
-            }
-        }
-        if sent.tag > 0 && !(landing.outcome == Outcome::Done && sent.cargo == Cargo::Bulk) {
-            let ceiling = self.ceiling(now);
-            self.parallel.back(sent.tag, None, now, ceiling, self.slope_parallel);
-        }
-    }
-
-    /// Books a request where it was counted; returns that lane.
-    fn book(
-        &mut self,
-        sent: &Sent,
-        permit: Permit,
-        landing: Landing,
-        actual: f64,
-        now: f64,
-    ) -> usize {
-        let mut lane = sent.lane;
-        if let (Some(meant), Some(answered)) = (permit.server, landing.server)
-            && meant != answered
-        {
-            // The cookie does not hold: that server is gone, or the request was moved.
-            self.lanes[lane].land(sent.id, now, 0.0);
-            self.seen(answered, now);
-            self.lost(meant);
-            let identity = usize::from(permit.identity);
-            let other = self
-                .lanes
-                .iter()
-                .position(|l| l.identity == identity && l.server == Some(answered));
-            lane = other.unwrap_or(lane);
-            self.lanes[lane].sent.add(now, 1.0);
-            self.lanes[lane].tokens -= actual;
-            if actual > 0.0 {
-                self.lanes[lane].spent.add(now, actual);
-            }
-        } else {
-            self.lanes[lane].land(sent.id, now, actual);
-            if let (None, Some(server)) = (permit.server, landing.server) {
-                self.note_server(server);
-            }
-        }
-        let (time, requests) = (landing.time_remaining_secs, landing.requests_remaining);
-        if time.is_some() || requests.is_some() {
-            self.headers = true;
-            self.lanes[lane].hear(now, time, requests);
-            self.note_counter(usize::from(permit.identity), landing.server, lane, now);
-        }
-        lane
-    }
-
-    /// A request that was admitted did not leave.
-    pub fn cancel(&mut self, permit: Permit, at: MonoTime) {
-        let now = secs(at);
-        self.advance(now);
-        let Some(place) = self.sent.iter().position(|s| s.id == permit.id) else { return };
-        let sent = self.sent.swap_remove(place);
-        self.rows_in_flight = (self.rows_in_flight - sent.rows).max(0.0);
-        self.lanes[sent.lane].land(sent.id, now, 0.0);
-        let state = &mut self.tables[sent.table];
-        state.in_flight = state.in_flight.saturating_sub(1);
-        let weight = self.orders.tables[sent.table].weight.max(1e-3);
-        state.clock -= sent.predicted / weight;
-        if sent.tag > 0 {
-            let ceiling = self.ceiling(now);
-            self.parallel.back(sent.tag, None, now, ceiling, self.slope_parallel);
-        }
-    }
-
-    /// One operation within a request that is back was refused by a limit.
-    pub fn refused_within(
-        &mut self,
-        permit: Permit,
-        kind: Throttle,
-        retry_after: Option<Duration>,
-        at: MonoTime,
-    ) {
-        let identity = usize::from(permit.identity);
-        let mine = |l: &Lane| l.identity == identity && l.server == permit.server;
-        if let Some(lane) = self.lanes.iter().position(mine) {
-            self.throttled(lane, kind, retry_after.map(|d| d.as_secs_f64()), secs(at));
-        }
-    }
-
-    /// Rows that came to their end: taken, or refused for what is in them.
-    pub fn settled(&mut self, table: usize, good: u64, bad: u64) {
-        self.tables[table].settled(good as f64, bad as f64);
-    }
-
-    fn learn(&mut self, sent: &Sent, round_trip: f64, busy: f64, now: f64) {
-        let state = &mut self.tables[sent.table];
-        state.done(sent.rows, busy);
-        let y = busy.max(1e-3).ln();
-        let reference = *self.refs[sent.table].get_or_insert(y);
-        let life = round_trip.max(1e-6);
-        let mean_parallel = ((self.parallel_sum - sent.parallel_sum) / life).max(1.0);
-        let mean_rows = ((self.rows_sum - sent.rows_sum) / life / mean_parallel).max(1.0);
-        let x = [mean_parallel.ln(), mean_rows.ln(), sent.rows.max(1.0).ln()];
-        self.slopes.add(sent.table, x, y, self.sent.len() as f64 + 1.0);
-        self.solved += 1;
-        if self.solved >= 8 {
-            self.solved = 0;
-            (self.slope_parallel, self.slope_rows) = self.slopes.solve();
-        }
-        let ceiling = self.ceiling(now);
-        if sent.tag > 0 {
-            let sample = Some((y - reference, x[0]));
-            self.parallel.back(sent.tag, sample, now, ceiling, self.slope_parallel);
-        }
-        self.parallel.step(self.slope_parallel, ceiling);
-        let hold = self.parallel.is_ramping();
-        let range = self.rows_range(sent.table);
-        let limit = self.lanes.first().map_or(TIME_LIMIT_SECS, Lane::limit_of_a_counter);
-        let least = self.lanes.first().map_or(0.2, Lane::secs_a_request);
-        let blind = f64::from(u8::from(self.lanes.first().is_some_and(|l| l.counters > 1.0)));
-        self.tables[sent.table].resize(now, self.slope_rows, (limit, least, blind), range, hold);
-    }
-
-    fn throttled(&mut self, lane: usize, kind: Throttle, wait: Option<f64>, now: f64) {
-        let canary = self.lanes[lane].canary.is_some();
-        let fresh = self.lanes[lane].throttled(kind, wait, now);
-        if fresh && kind == Throttle::Time && !self.headers {
-            self.limit_met(lane, canary, now);
-        }
-        if self.scope == Scope::Server
-            && kind != Throttle::Concurrency
-            && let Some(wait) = wait
-        {
-            self.suspect_shared_counter(lane, now + wait, now);
-        }
-    }
-
     pub(super) fn usable(&self, lane: &Lane) -> bool {
         is_usable(&self.alive, &self.orders.identities[lane.identity], lane)
     }
@@ -515,7 +366,17 @@ impl Governor {
         self.now = self.now.max(now);
     }
 
+    /// Something happened: what was decided at this moment may be decided otherwise.
+    pub(super) fn forget(&mut self) {
+        self.ceiling_known = None;
+        self.refusal_known = None;
+    }
+
     pub(super) fn tick(&mut self, now: f64) {
+        if now == self.turned {
+            return;
+        }
+        self.turned = now;
         let share = self.orders.max_share;
         let typical = self.typical_secs();
         for lane in &mut self.lanes {

@@ -3,6 +3,7 @@
 
 use crate::record::throttle::Throttle;
 use crate::tuning::blind::Blind;
+use crate::tuning::limit::Limit;
 use crate::tuning::window::{WINDOW_SECS, Window};
 
 /// Execution seconds a window and counter, until something better is known.
@@ -46,75 +47,6 @@ pub(super) struct Flight {
 /// Source: `adaptive-control.md` §4.2 says 6 %; here the fullest one is watched, and needs less.
 const BLIND_MARGIN: f64 = 0.02;
 
-/// Seconds between two marks of what was said.
-const MARK_SECS: f64 = 6.0;
-
-/// A limit that is believed, and corrected by what answers say.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
-    pub(super) value: f64,
-    /// Largest remainder ever heard: the limit is at least that.
-    largest: f64,
-    heard: u32,
-    /// Answers in a row that said less than believed.
-    less: u32,
-    /// How fast it falls, a second, and when it was heard last.
-    pub(super) falls: f64,
-    pub(super) heard_at: f64,
-    /// What was said a while ago: the slope is taken over more than the noise of a moment.
-    marks: [(f64, f64); 2],
-}
-
-impl Limit {
-    pub(super) fn new(value: f64) -> Self {
-        Self {
-            value,
-            largest: 0.0,
-            heard: 0,
-            less: 0,
-            falls: 0.0,
-            heard_at: 0.0,
-            marks: [(0.0, value); 2],
-        }
-    }
-
-    /// What is believed at `now`: a limit that somebody else eats up goes on falling between
-    /// answers.
-    pub(super) fn at(&self, now: f64) -> f64 {
-        let age = (now - self.heard_at).clamp(0.0, 20.0);
-        (self.value - self.falls * age).max(0.25 * self.value)
-    }
-
-    /// An answer said that `remaining` was left when `used` was booked here.
-    fn hear(&mut self, used: f64, remaining: f64, now: f64) {
-        self.largest = self.largest.max(remaining);
-        self.heard = self.heard.saturating_add(1);
-        // Nothing left says no more than that the limit lies below.
-        let said = if remaining < 0.5 { 0.985 * used } else { used + remaining };
-        // Less, again and again, is somebody else at work: follow at once.
-        self.less = if said < 0.998 * self.value { self.less + 1 } else { 0 };
-        let alpha = match (self.heard, self.less) {
-            (_, 3..) => 0.8,
-            (..=5, _) => 0.5,
-            _ => 0.2,
-        };
-        if now - self.marks[1].0 > MARK_SECS {
-            self.marks = [self.marks[1], (now, said)];
-        }
-        let (since, before) = self.marks[0];
-        let passed = now - since;
-        self.falls = if since > 0.0 && passed < 8.0 * MARK_SECS {
-            ((before - said) / passed.max(1.0)).clamp(0.0, self.value / WINDOW_SECS)
-        } else {
-            0.0
-        };
-        self.heard_at = now;
-        // Counters may be stale: a sum is believed only as far as something proves it.
-        let most = self.value.max(self.largest);
-        self.value = (self.value + alpha * (said - self.value)).clamp(1.0, most);
-    }
-}
-
 /// One counter.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -142,8 +74,11 @@ pub(super) struct Lane {
     pub(super) counters: f64,
     pub(super) blind: Blind,
     pub(super) created: f64,
-    /// Requests used, as the last headers said.
+    /// Requests, and execution seconds, used, as the last headers said.
     pub(super) requests_said: Option<f64>,
+    pub(super) time_said: Option<f64>,
+    /// How many times its rate may be spent while it is open whether it stands for several.
+    pub(super) lead: f64,
 }
 
 /// Why a lane takes no request now.
@@ -180,12 +115,14 @@ impl Lane {
             blind: Blind::default(),
             created: now,
             requests_said: None,
+            time_said: None,
+            lead: 1.0,
         }
     }
 
     /// Execution seconds a second that it gives.
     pub(super) fn rate(&self, share: f64) -> f64 {
-        self.limit() * (1.0 - 0.015) * share / WINDOW_SECS
+        self.limit() * self.lead * (1.0 - 0.015) * share / WINDOW_SECS
     }
 
     /// The limit it works with.
@@ -207,6 +144,16 @@ impl Lane {
 
     fn requests_limit(&self) -> f64 {
         self.requests.value * if self.counters > 1.0 { 0.94 * self.counters } else { 1.0 }
+    }
+
+    /// Requests at once, whole ones.
+    pub(super) fn most_at_once(&self) -> f64 {
+        f64::from(self.parallel as u32)
+    }
+
+    /// Whether as many are under way as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.flights.len() as f64 >= self.most_at_once().max(1.0)
     }
 
     /// Brings the tokens to `now`.
@@ -238,7 +185,7 @@ impl Lane {
         if self.closed_until > now {
             return Err((Refusal::Closed, self.closed_until));
         }
-        if self.flights.len() as f64 >= self.parallel.floor().max(1.0) {
+        if self.is_full() {
             return Err((Refusal::Parallel, f64::INFINITY));
         }
         if !free && self.request_tokens < 1.0 {
@@ -268,7 +215,9 @@ impl Lane {
         let doubt = deviation * (squares + predicted * predicted).sqrt();
         let most = limit * (1.0 - 0.006) - 0.5 * doubt;
         let need = busy + overdue + predicted;
-        if !(empty && spent == 0.0) && self.spent.sum_at(now + predicted) + need > most {
+        let then = self.spent.sum_at(now + predicted);
+        // One that is longer than the window allows goes alone.
+        if !(empty && then < 1e-6) && then + need > most {
             let at = self.spent.falls_to(most - need) - predicted;
             return Err((Refusal::Time, at));
         }
@@ -353,6 +302,8 @@ impl Lane {
                 self.blind.note(now, remaining, spent, self.counters);
             } else {
                 self.time.hear(spent, remaining, now);
+                let said = self.time.largest.max(self.time.value) - remaining;
+                self.time_said = Some(said.max(0.0));
             }
         }
         if let Some(remaining) = requests {
@@ -391,7 +342,7 @@ impl Lane {
         match kind {
             Throttle::Time => {
                 // Never by more than half: somebody else, or an earlier run, may have spent it.
-                let floor = 0.5 * self.time.value;
+                let floor = (0.5 * self.time.value).max(1.0);
                 let spent = self.spent.sum(now);
                 // One of several counters was full: nothing is learnt of the limit of each.
                 if self.canary.take().is_none() && self.counters <= 1.0 {
@@ -402,7 +353,7 @@ impl Lane {
                 }
             }
             Throttle::Requests => {
-                let floor = 0.5 * self.requests.value;
+                let floor = (0.5 * self.requests.value).max(1.0);
                 let sent = self.sent.sum(now);
                 self.requests.value = (0.97 * sent).min(0.995 * self.requests.value).max(floor);
             }

@@ -4,8 +4,8 @@
 //!
 //! Read in this order: `orders` (what people and the job file want; `schedule` and `entitlement`
 //! change it while time passes), `discovery` (what a few empty requests tell at the start),
-//! `admission` (the words), `governor` and `choose` (the decisions), `lane` and `window` (what one
-//! counter of the service allows), `parallel` and `slopes` (how much at once), `table`, `cost` and
+//! `admission` (the words), `governor`, `choose` and `landing` (the decisions), `lane`, `limit`,
+//! `window` and `blind` (what one counter of the service allows, or several), `parallel` and `slopes` (how much at once), `table`, `cost` and
 //! `resolve` (how many rows a request), `sprint`, `scope` and `canary` (what is special at times),
 //! `show` and `view` (what people see), `recall`, `learned` and `keeping` (what is kept between runs
 //! and how).
@@ -20,8 +20,10 @@ pub mod discovery;
 pub mod entitlement;
 pub mod governor;
 pub mod keeping;
+mod landing;
 mod lane;
 pub mod learned;
+mod limit;
 pub mod orders;
 mod parallel;
 mod recall;
@@ -34,3 +36,6 @@ mod sprint;
 mod table;
 pub mod view;
 mod window;
+
+#[cfg(test)]
+mod abuse;

@@ -2,7 +2,7 @@
 //! while it works.
 
 use crate::tuning::governor::{Governor, LANES_MAX, index, secs};
-use crate::tuning::lane::Lane;
+use crate::tuning::lane::{Lane, TIME_LIMIT_SECS};
 use crate::tuning::parallel::Parallel;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
@@ -11,39 +11,78 @@ use crate::units::MonoTime;
 const SAME_LOCK_SECS: f64 = 1.1;
 /// Locks remembered.
 const LOCKS_KEPT: usize = 64;
+/// Seconds within which refusals of many servers belong together.
+const REFUSED_TOGETHER_SECS: f64 = 30.0;
+/// Seconds until the load runs evenly enough to judge counters by it.
+const SETTLE_SECS: f64 = 15.0;
+/// Seconds until counters that are shown late have moved enough.
+const DOUBT_SECS: f64 = 50.0;
+/// Most times its rate that a lane spends while it is open whether it stands for several servers.
+const LEAD_MAX: f64 = 1.7;
+
+/// A wait that servers asked an identity for.
+#[derive(Clone, Debug)]
+pub(super) struct Lock {
+    identity: usize,
+    heard: f64,
+    end: f64,
+    servers: Vec<u32>,
+}
+
+/// Execution seconds of an identity: what was spent, and what one server said, at first and last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CounterSaid {
+    identity: usize,
+    server: u32,
+    first: (f64, f64),
+    last: (f64, f64),
+}
+
+impl CounterSaid {
+    /// What was spent for each second it said.
+    fn ratio(&self) -> Option<f64> {
+        let said = self.last.1 - self.first.1;
+        (said > 10.0).then(|| (self.last.0 - self.first.0) / said)
+    }
+}
+
 /// Seconds between two searches for servers that came.
 pub(super) const SEARCH_SECS: f64 = 10.0;
 
 impl Governor {
     /// A lane is refused until `end`. Servers that refuse an identity until the same moment, lock
-    /// after lock, are one counter, whatever was found at the start.
+    /// after lock, or nearly all of them within moments with little spent on each, are one counter,
+    /// whatever was found at the start.
     pub(super) fn suspect_shared_counter(&mut self, lane: usize, end: f64, now: f64) {
         let (identity, Some(server)) = (self.lanes[lane].identity, self.lanes[lane].server) else {
             return;
         };
-        let same = |lock: &(usize, f64, Vec<u32>)| {
-            lock.0 == identity && (lock.1 - end).abs() < SAME_LOCK_SECS
-        };
+        let same = |l: &Lock| l.identity == identity && (l.end - end).abs() < SAME_LOCK_SECS;
         match self.locks.iter_mut().find(|lock| same(lock)) {
-            Some((_, _, servers)) if servers.contains(&server) => return,
-            Some((_, _, servers)) => servers.push(server),
+            Some(lock) if lock.servers.contains(&server) => lock.heard = now,
+            Some(lock) => {
+                lock.heard = now;
+                lock.servers.push(server);
+            }
             None => {
                 if self.locks.len() >= LOCKS_KEPT {
                     self.locks.pop_front();
                 }
-                self.locks.push_back((identity, end, vec![server]));
+                self.locks.push_back(Lock { identity, heard: now, end, servers: vec![server] });
             }
         }
-        let recent: Vec<usize> = self
-            .locks
-            .iter()
-            .rev()
-            .filter(|lock| lock.0 == identity)
-            .map(|lock| lock.2.len())
-            .take(4)
+        let mine = || self.locks.iter().rev().filter(|lock| lock.identity == identity);
+        let together = mine().take(4).filter(|lock| lock.servers.len() >= 2).count();
+        let mut refusing: Vec<u32> = mine()
+            .take_while(|lock| now - lock.heard < REFUSED_TOGETHER_SECS)
+            .flat_map(|lock| lock.servers.iter().copied())
             .collect();
-        let together = recent.iter().filter(|servers| **servers >= 2).count();
-        if together >= 3 {
+        refusing.sort_unstable();
+        refusing.dedup();
+        let lanes = || self.lanes.iter().filter(|l| l.identity == identity && self.usable(l));
+        let little = lanes().all(|l| l.spent.sum_at(now) < 0.4 * TIME_LIMIT_SECS);
+        let nearly_all = refusing.len() >= 3 && 3 * refusing.len() >= 2 * lanes().count();
+        if together >= 3 || (nearly_all && little) {
             self.locks.clear();
             self.rebuild(Scope::Identity, now);
         }
@@ -90,7 +129,7 @@ impl Governor {
     pub(super) fn note_server(&mut self, server: u32) {
         let place = server as usize;
         if place >= self.alive.len() && place < LANES_MAX {
-            self.alive.resize(place + 1, true);
+            self.alive.resize(place + 1, false);
         }
         if let Some(alive) = self.alive.get_mut(place) {
             *alive = true;
@@ -102,11 +141,13 @@ impl Governor {
     pub(super) fn seen(&mut self, server: u32, now: f64) {
         let was_alive = self.alive.get(server as usize).copied().unwrap_or(false);
         self.note_server(server);
-        if was_alive || self.scope != Scope::Server {
+        if self.scope != Scope::Server {
             return;
         }
-        self.search_at = now + 0.5;
-        self.searches = 0;
+        if !was_alive {
+            self.search_at = now + 0.5;
+            self.searches = 0;
+        }
         for identity in 0..self.orders.identities.len() {
             let known =
                 self.lanes.iter().any(|l| l.identity == identity && l.server == Some(server));
@@ -121,8 +162,15 @@ impl Governor {
         }
     }
 
-    /// A server does not answer to its cookie any more.
+    /// A server does not answer to its cookie any more. The last one is kept, whatever is heard:
+    /// without any nobody could send, or search.
     pub(super) fn lost(&mut self, server: u32) {
+        let alive = |s: u32| self.alive.get(s as usize).copied().unwrap_or(false);
+        let others = |l: &Lane| l.server.is_some_and(|s| s != server && alive(s));
+        let all = 0..self.orders.identities.len();
+        if !all.into_iter().all(|i| self.lanes.iter().any(|l| l.identity == i && others(l))) {
+            return;
+        }
         if let Some(alive) = self.alive.get_mut(server as usize) {
             *alive = false;
         }
@@ -161,6 +209,7 @@ impl Governor {
     /// What a search brought; `None` when it failed.
     pub fn found(&mut self, server: Option<u32>, at: MonoTime) {
         let now = secs(at);
+        self.forget();
         self.searching = false;
         self.searches += 1;
         let burst = self.searches < 4 * self.servers.max(1) + 4;
@@ -190,19 +239,33 @@ impl Governor {
             }
             return;
         }
-        if self.scope == Scope::Unknown && self.ratios.len() >= 4 {
-            self.ratios.sort_by(f64::total_cmp);
-            let ratio = self.ratios[self.ratios.len() / 2];
-            self.ratios.clear();
+        if self.scope != Scope::Unknown {
+            return;
+        }
+        let lead = f64::from(self.servers.max(1)).min(LEAD_MAX);
+        let mut ratios: Vec<f64> =
+            self.counters_said.iter().filter_map(CounterSaid::ratio).collect();
+        if ratios.len() >= 2 && now - self.began > DOUBT_SECS {
+            ratios.sort_by(f64::total_cmp);
+            let ratio = ratios[ratios.len() / 2];
             if ratio > f64::from(self.servers.max(1)).sqrt().min(1.6) {
-                self.rebuild(Scope::Server, now);
-            } else {
+                self.counters_said.clear();
+                return self.rebuild(Scope::Server, now);
+            }
+            if ratio < 1.2 {
+                self.counters_said.clear();
                 self.scope = Scope::Identity;
             }
         }
+        // Until it is known, what the window gives at first is spent as if there were several.
+        let lead = if self.scope == Scope::Unknown { lead } else { 1.0 };
+        for lane in &mut self.lanes {
+            lane.lead = lead;
+        }
     }
 
-    /// A counter that moved was right at that moment, however late it is otherwise.
+    /// What a counter said of the execution seconds of an identity. Said late, it still grows as fast
+    /// as what it counts.
     pub(super) fn note_counter(
         &mut self,
         identity: usize,
@@ -210,19 +273,19 @@ impl Governor {
         lane: usize,
         now: f64,
     ) {
-        if self.scope != Scope::Unknown {
+        if self.scope != Scope::Unknown || now - self.began < SETTLE_SECS {
             return;
         }
-        let (Some(server), Some(said)) = (server, self.lanes[lane].requests_said) else { return };
-        let own = self.lanes[lane].sent.sum(now) - self.lanes[lane].flights.len() as f64;
-        let key = (identity, server);
-        if let Some((_, last)) = self.counters_said.iter_mut().find(|(k, _)| *k == key) {
-            let moved = std::mem::replace(last, said) != said;
-            if moved && own > 60.0 && said > 5.0 && self.ratios.len() < 64 {
-                self.ratios.push(own / said);
+        let (Some(server), Some(said)) = (server, self.lanes[lane].time_said) else { return };
+        let own = self.lanes[lane].spent.sum(now);
+        let mine = |c: &CounterSaid| (c.identity, c.server) == (identity, server);
+        if let Some(counter) = self.counters_said.iter_mut().find(|c| mine(c)) {
+            if counter.last.1 != said {
+                counter.last = (own, said);
             }
         } else if self.counters_said.len() < LANES_MAX {
-            self.counters_said.push((key, said));
+            let first = (own, said);
+            self.counters_said.push(CounterSaid { identity, server, first, last: first });
         }
     }
 

@@ -40,7 +40,7 @@ impl Governor {
         if self.sprint {
             // The higher, the more each further one costs: up to the knee, where it costs all.
             let steep = 0.5 * (e + 1.0);
-            let stretch = (0.85 * credit / need.max(1e-3)).powf(1.0 / steep);
+            let stretch = (0.87 * credit / need.max(1e-3)).powf(1.0 / steep);
             self.sprint_ceiling = (height * stretch.clamp(0.2, 2.0)).max(paced);
         }
     }
