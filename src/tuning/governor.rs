@@ -88,8 +88,9 @@ pub struct Governor {
     clock: f64,
     pub(super) refs: Vec<Option<f64>>,
     pub(super) warm: bool,
-    /// Requests used as last said, by identity and server, while the scope is open.
-    pub(super) counters_said: Vec<((usize, u32), f64)>,
+    /// Requests used as last said, and those of one's own then, by identity and server, while the
+    /// scope is open.
+    pub(super) counters_said: Vec<((usize, u32), (f64, f64))>,
     pub(super) ratios: Vec<f64>,
     /// When several servers first looked like one counter.
     pub(super) suspected: Option<f64>,

@@ -211,12 +211,14 @@ impl Governor {
         let own = self.lanes[lane].sent.sum(now) - self.lanes[lane].flights.len() as f64;
         let key = (identity, server);
         if let Some((_, last)) = self.counters_said.iter_mut().find(|(k, _)| *k == key) {
-            let moved = std::mem::replace(last, said) != said;
-            if moved && own > 60.0 && said > 5.0 && self.ratios.len() < 64 {
+            let (before, own_before) = std::mem::replace(last, (said, own));
+            // It moved since this server answered last: recently, or it may be old news by now.
+            let fresh = said != before && own - own_before <= 0.15 * own;
+            if fresh && own > 60.0 && said > 5.0 && self.ratios.len() < 64 {
                 self.ratios.push(own / said);
             }
         } else if self.counters_said.len() < LANES_MAX {
-            self.counters_said.push((key, said));
+            self.counters_said.push((key, (said, own)));
         }
     }
 
