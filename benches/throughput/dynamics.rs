@@ -3,7 +3,7 @@
 
 use crate::bound::Bound;
 use crate::drive;
-use crate::figures::{Who, each};
+use crate::figures::{HELD_OUT, Who, each};
 use crate::profiles::{Kind, Profile, all, table, world};
 use crate::real::Real;
 use crate::run::{Run, most};
@@ -26,9 +26,9 @@ pub(crate) struct Warm {
 pub(crate) fn warm(profile: &Profile, seed: u64) -> Option<Warm> {
     let (world, secs) = (&profile.world, 1199.0);
     let mut first = Real::new(world);
-    let cold = drive::run(world, &mut first, seed, secs, None);
+    let cold = drive::run(world, &mut first, HELD_OUT + seed, secs, None);
     let mut second = Real::new(world).warm(first.learned()?);
-    let warm = drive::run(world, &mut second, seed + 100, secs, None);
+    let warm = drive::run(world, &mut second, HELD_OUT + seed + 100, secs, None);
     let bound = Bound::new(world);
     let two = |run: &Run| run.score(&bound, 0.0, 120.0);
     let five = |run: &Run| run.score(&bound, 0.0, 300.0);
@@ -87,7 +87,7 @@ impl Control {
 }
 
 fn run(world: &World, real: Real, secs: f64) -> Run {
-    drive::run(world, &mut { real }, 7, secs, None)
+    drive::run(world, &mut { real }, HELD_OUT, secs, None)
 }
 
 /// Largest share of what one identity's limits allow that was used in any window.

@@ -11,6 +11,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+/// Added to every seed: the governor's constants were chosen with seeds below.
+pub(crate) const HELD_OUT: u64 = 1000;
+
 /// Who decides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Who {
@@ -27,7 +30,7 @@ impl Who {
     }
 
     pub(crate) fn run(self, world: &World, seed: u64, secs: f64) -> Run {
-        drive::run(world, self.decider(world).as_mut(), seed, secs, None)
+        drive::run(world, self.decider(world).as_mut(), HELD_OUT + seed, secs, None)
     }
 }
 

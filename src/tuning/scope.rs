@@ -29,20 +29,22 @@ pub(super) struct Lock {
     servers: Vec<u32>,
 }
 
-/// Execution seconds of an identity: what was spent, and what one server said, at first and last.
+/// Execution seconds of an identity: what was spent, and what one server said, when it
+/// moved for the first time and the last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CounterSaid {
     identity: usize,
     server: u32,
-    first: (f64, f64),
+    first: Option<(f64, f64)>,
     last: (f64, f64),
 }
 
 impl CounterSaid {
     /// What was spent for each second it said.
     fn ratio(&self) -> Option<f64> {
-        let said = self.last.1 - self.first.1;
-        (said > 10.0).then(|| (self.last.0 - self.first.0) / said)
+        let (own, said) = self.first?;
+        let moved = self.last.1 - said;
+        (moved > 10.0).then(|| (self.last.0 - own) / moved)
     }
 }
 
@@ -282,10 +284,12 @@ impl Governor {
         if let Some(counter) = self.counters_said.iter_mut().find(|c| mine(c)) {
             if counter.last.1 != said {
                 counter.last = (own, said);
+                // Only where a counter moves is it known what it was counting up to.
+                counter.first.get_or_insert(counter.last);
             }
         } else if self.counters_said.len() < LANES_MAX {
-            let first = (own, said);
-            self.counters_said.push(CounterSaid { identity, server, first, last: first });
+            let last = (own, said);
+            self.counters_said.push(CounterSaid { identity, server, first: None, last });
         }
     }
 
