@@ -133,9 +133,10 @@ fn cost_of(bad: u32) -> u64 {
 }
 
 #[test]
-fn one_bad_row_in_a_thousand_costs_at_most_nine_requests() {
+fn one_bad_row_in_a_thousand_costs_a_dozen_requests_at_most() {
+    // Saved by what costs the service least time, not by what makes the fewest requests.
     let cost = cost_of(1);
-    assert!(cost <= 9, "{cost} requests");
+    assert!(cost <= 12, "{cost} requests");
 }
 
 #[test]
