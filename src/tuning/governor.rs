@@ -9,11 +9,12 @@ use crate::tuning::lane::Lane;
 use crate::tuning::orders::{IdentityOrders, Orders};
 use crate::tuning::parallel::Parallel;
 use crate::tuning::resolve::Rescue;
-use crate::tuning::scope::SEARCH_SECS;
+use crate::tuning::scope::{CounterSaid, Lock, SEARCH_SECS};
 use crate::tuning::slopes::{Slope, Slopes};
 use crate::tuning::table::TableState;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Seconds between two looks at what changes by time alone.
@@ -88,12 +89,11 @@ pub struct Governor {
     clock: f64,
     pub(super) refs: Vec<Option<f64>>,
     pub(super) warm: bool,
-    /// Requests used as last said, and those of one's own then, by identity and server, while the
-    /// scope is open.
-    pub(super) counters_said: Vec<((usize, u32), (f64, f64))>,
-    pub(super) ratios: Vec<f64>,
-    /// When several servers first looked like one counter.
-    pub(super) suspected: Option<f64>,
+    /// Requests used as last said, by identity and server, while the scope is open.
+    pub(super) counters_said: Vec<CounterSaid>,
+    pub(super) began: f64,
+    /// Recent locks: identity, when heard, when they end, servers that spoke of them.
+    pub(super) locks: VecDeque<Lock>,
     /// Room for the lanes in the order of asking; empty between decisions.
     pub(super) order_of_lanes: Vec<Candidate>,
     /// Of the same moment, until something happens: the ceiling of open lanes; from how many
@@ -176,8 +176,8 @@ impl Governor {
             clock: 0.0,
             warm: false,
             counters_said: Vec::new(),
-            ratios: Vec::new(),
-            suspected: None,
+            began: now,
+            locks: VecDeque::new(),
             order_of_lanes: Vec::new(),
             ceiling_known: None,
             refusal_known: None,

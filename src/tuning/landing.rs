@@ -171,8 +171,11 @@ impl Governor {
         if fresh && kind == Throttle::Time && !self.headers {
             self.limit_met(lane, canary, now);
         }
-        if fresh && self.scope == Scope::Server && kind == Throttle::Time && !self.headers {
-            self.suspect_shared_counter(self.lanes[lane].identity, now);
+        if self.scope == Scope::Server
+            && kind != Throttle::Concurrency
+            && let Some(wait) = wait
+        {
+            self.suspect_shared_counter(lane, now + wait, now);
         }
     }
 }

@@ -74,8 +74,11 @@ pub(super) struct Lane {
     pub(super) counters: f64,
     pub(super) blind: Blind,
     pub(super) created: f64,
-    /// Requests used, as the last headers said.
+    /// Requests, and execution seconds, used, as the last headers said.
     pub(super) requests_said: Option<f64>,
+    pub(super) time_said: Option<f64>,
+    /// How many times its rate may be spent while it is open whether it stands for several.
+    pub(super) lead: f64,
 }
 
 /// Why a lane takes no request now.
@@ -112,12 +115,14 @@ impl Lane {
             blind: Blind::default(),
             created: now,
             requests_said: None,
+            time_said: None,
+            lead: 1.0,
         }
     }
 
     /// Execution seconds a second that it gives.
     pub(super) fn rate(&self, share: f64) -> f64 {
-        self.limit() * (1.0 - 0.015) * share / WINDOW_SECS
+        self.limit() * self.lead * (1.0 - 0.015) * share / WINDOW_SECS
     }
 
     /// The limit it works with.
@@ -297,6 +302,8 @@ impl Lane {
                 self.blind.note(now, remaining, spent, self.counters);
             } else {
                 self.time.hear(spent, remaining, now);
+                let said = self.time.largest.max(self.time.value) - remaining;
+                self.time_said = Some(said.max(0.0));
             }
         }
         if let Some(remaining) = requests {

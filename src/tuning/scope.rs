@@ -7,29 +7,86 @@ use crate::tuning::parallel::Parallel;
 use crate::tuning::view::Scope;
 use crate::units::MonoTime;
 
+/// Ends of a wait closer together than this are one lock: waits come in whole seconds.
+const SAME_LOCK_SECS: f64 = 1.1;
+/// Locks remembered.
+const LOCKS_KEPT: usize = 64;
+/// Seconds within which refusals of many servers belong together.
+const REFUSED_TOGETHER_SECS: f64 = 30.0;
+/// Seconds until the load runs evenly enough to judge counters by it.
+const SETTLE_SECS: f64 = 15.0;
+/// Seconds until counters that are shown late have moved enough.
+const DOUBT_SECS: f64 = 50.0;
+/// Most times its rate that a lane spends while it is open whether it stands for several servers.
+const LEAD_MAX: f64 = 1.7;
+
+/// A wait that servers asked an identity for.
+#[derive(Clone, Debug)]
+pub(super) struct Lock {
+    identity: usize,
+    heard: f64,
+    end: f64,
+    servers: Vec<u32>,
+}
+
+/// Execution seconds of an identity: what was spent, and what one server said, when it changed what
+/// it said for the first time and for the last. Only then it is known to be news.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CounterSaid {
+    identity: usize,
+    server: u32,
+    said: f64,
+    first: Option<(f64, f64)>,
+    last: (f64, f64),
+}
+
+impl CounterSaid {
+    /// By how much both grew: what was spent, and what it said.
+    fn growth(&self) -> Option<(f64, f64)> {
+        let (own, said) = self.first?;
+        (self.last.1 - said > 10.0).then_some((self.last.0 - own, self.last.1 - said))
+    }
+}
+
 /// Seconds between two searches for servers that came.
 pub(super) const SEARCH_SECS: f64 = 10.0;
 
 impl Governor {
-    /// All servers refusing one identity until the same moment, with what one counter allows spent
-    /// on them together, are one counter.
-    pub(super) fn suspect_shared_counter(&mut self, identity: usize, now: f64) {
-        let mine = || self.lanes.iter().filter(|l| l.identity == identity && self.usable(l));
-        let lanes = mine().count();
-        let closed: Vec<f64> =
-            mine().map(|l| l.closed_until).filter(|until| *until > now).collect();
-        let total: f64 = mine().map(|l| l.spent.sum_at(now)).sum();
-        let first = closed.iter().copied().fold(f64::INFINITY, f64::min);
-        let last = closed.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let one = (0.8..1.3).contains(&(total / TIME_LIMIT_SECS));
-        if lanes < 2 || closed.len() != lanes || last - first > 0.7 || !one {
+    /// A lane is refused until `end`. Servers that refuse an identity until the same moment, lock
+    /// after lock, or nearly all of them within moments with little spent on each, are one counter,
+    /// whatever was found at the start.
+    pub(super) fn suspect_shared_counter(&mut self, lane: usize, end: f64, now: f64) {
+        let (identity, Some(server)) = (self.lanes[lane].identity, self.lanes[lane].server) else {
             return;
+        };
+        let same = |l: &Lock| l.identity == identity && (l.end - end).abs() < SAME_LOCK_SECS;
+        match self.locks.iter_mut().find(|lock| same(lock)) {
+            Some(lock) if lock.servers.contains(&server) => lock.heard = now,
+            Some(lock) => {
+                lock.heard = now;
+                lock.servers.push(server);
+            }
+            None => {
+                if self.locks.len() >= LOCKS_KEPT {
+                    self.locks.pop_front();
+                }
+                self.locks.push_back(Lock { identity, heard: now, end, servers: vec![server] });
+            }
         }
-        // Once may be chance.
-        if self.suspected.is_some_and(|before| now - before > 60.0) {
+        let mine = || self.locks.iter().rev().filter(|lock| lock.identity == identity);
+        let together = mine().take(4).filter(|lock| lock.servers.len() >= 2).count();
+        let mut refusing: Vec<u32> = mine()
+            .take_while(|lock| now - lock.heard < REFUSED_TOGETHER_SECS)
+            .flat_map(|lock| lock.servers.iter().copied())
+            .collect();
+        refusing.sort_unstable();
+        refusing.dedup();
+        let lanes = || self.lanes.iter().filter(|l| l.identity == identity && self.usable(l));
+        let little = lanes().all(|l| l.spent.sum_at(now) < 0.4 * TIME_LIMIT_SECS);
+        let nearly_all = refusing.len() >= 3 && 3 * refusing.len() >= 2 * lanes().count();
+        if together >= 3 || (nearly_all && little) {
+            self.locks.clear();
             self.rebuild(Scope::Identity, now);
-        } else {
-            self.suspected.get_or_insert(now);
         }
     }
 
@@ -184,19 +241,33 @@ impl Governor {
             }
             return;
         }
-        if self.scope == Scope::Unknown && self.ratios.len() >= 4 {
-            self.ratios.sort_by(f64::total_cmp);
-            let ratio = self.ratios[self.ratios.len() / 2];
-            self.ratios.clear();
+        if self.scope != Scope::Unknown {
+            return;
+        }
+        let lead = f64::from(self.servers.max(1)).min(LEAD_MAX);
+        let growth = || self.counters_said.iter().filter_map(CounterSaid::growth);
+        let (own, said) = growth().fold((0.0, 0.0), |sum, g| (sum.0 + g.0, sum.1 + g.1));
+        if growth().count() >= 2 && now - self.began > DOUBT_SECS {
+            // All together: which server chance prefers makes no difference then.
+            let ratio = own / said;
             if ratio > f64::from(self.servers.max(1)).sqrt().min(1.6) {
-                self.rebuild(Scope::Server, now);
-            } else {
+                self.counters_said.clear();
+                return self.rebuild(Scope::Server, now);
+            }
+            if ratio < 1.2 {
+                self.counters_said.clear();
                 self.scope = Scope::Identity;
             }
         }
+        // Until it is known, what the window gives at first is spent as if there were several.
+        let lead = if self.scope == Scope::Unknown { lead } else { 1.0 };
+        for lane in &mut self.lanes {
+            lane.lead = lead;
+        }
     }
 
-    /// A counter that moved was right at that moment, however late it is otherwise.
+    /// What a counter said of the execution seconds of an identity. Said late, it still grows as fast
+    /// as what it counts.
     pub(super) fn note_counter(
         &mut self,
         identity: usize,
@@ -204,21 +275,21 @@ impl Governor {
         lane: usize,
         now: f64,
     ) {
-        if self.scope != Scope::Unknown {
+        if self.scope != Scope::Unknown || now - self.began < SETTLE_SECS {
             return;
         }
-        let (Some(server), Some(said)) = (server, self.lanes[lane].requests_said) else { return };
-        let own = self.lanes[lane].sent.sum(now) - self.lanes[lane].flights.len() as f64;
-        let key = (identity, server);
-        if let Some((_, last)) = self.counters_said.iter_mut().find(|(k, _)| *k == key) {
-            let (before, own_before) = std::mem::replace(last, (said, own));
-            // It moved since this server answered last: recently, or it may be old news by now.
-            let fresh = said != before && own - own_before <= 0.15 * own;
-            if fresh && own > 60.0 && said > 5.0 && self.ratios.len() < 64 {
-                self.ratios.push(own / said);
+        let (Some(server), Some(said)) = (server, self.lanes[lane].time_said) else { return };
+        let own = self.lanes[lane].spent.sum(now);
+        let mine = |c: &CounterSaid| (c.identity, c.server) == (identity, server);
+        if let Some(counter) = self.counters_said.iter_mut().find(|c| mine(c)) {
+            if counter.said != said {
+                counter.said = said;
+                counter.last = (own, said);
+                counter.first.get_or_insert((own, said));
             }
         } else if self.counters_said.len() < LANES_MAX {
-            self.counters_said.push((key, (said, own)));
+            let last = (own, said);
+            self.counters_said.push(CounterSaid { identity, server, said, first: None, last });
         }
     }
 

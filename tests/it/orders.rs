@@ -133,7 +133,7 @@ fn a_change_that_makes_no_sense_changes_nothing() {
     assert_eq!(orders(&address), before);
     // A web page cannot change anything.
     let posted = rig.block_on(post(&address, "/set?table=account&batch=5"));
-    assert_eq!(posted, 403);
+    assert_eq!(posted, 401);
     assert_eq!(orders(&address), before);
     rig.run(&["drain", "job.toml"]).expect(0);
     rig.wait(child).expect(0);

@@ -15,7 +15,7 @@ source = "contact.csv"
 key = "No"
 operation = "create"
 batch = 10
-parallel = 12
+parallel = 40
 
 [table.columns]
 externaluseridentifier = "No"
@@ -48,7 +48,15 @@ fn load_throttled(settings: Settings, limit: &str, sentence: Option<&str>) {
         writeln!(text, "C-{n:05},Last {n}").unwrap();
     }
     rig.write("contact.csv", text);
-    rig.job("job", TABLE);
+    // Many requests, so that there is time to learn how many at once are best.
+    rig.job(
+        "job",
+        &if sentence.is_none() {
+            TABLE.replace("batch = 10", "batch = 2")
+        } else {
+            TABLE.to_owned()
+        },
+    );
     let mut child = rig.spawn(&[
         "load",
         "job.toml",
@@ -135,7 +143,7 @@ fn the_requests_at_once_are_limited() {
     let protection = ProtectionSettings {
         requests_max: 0,
         execution_secs_max: 0.0,
-        concurrent_max: 5,
+        concurrent_max: 4,
         dop_hint: 8,
         ..ProtectionSettings::default()
     };
