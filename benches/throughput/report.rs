@@ -147,8 +147,9 @@ impl Measured {
             "# Throughput in virtual time\n\n\
              Written by `cargo bench --bench throughput -- --write`. The real governor against a \
              model of the service (`benches/throughput/server.rs`), beside other ways to send, \
-             {} seeds each, none of them used when the governor's constants were chosen. Score: rows loaded over what somebody who always knew the best batch \
-             size and the best number of requests at once could have loaded. Told: limits as \
+             {} seeds each, none of them used when the governor's constants were chosen (two of \
+             them showed mistakes in telling where the service counts, since mended). Score: rows \
+             loaded over what somebody who always knew the best batch size and the best number of requests at once could have loaded. Told: limits as \
              documented, or said by headers. Nothing here was measured against Microsoft's \
              service.\n\n## Targets\n\n\
              | figure | wanted | measured | |\n| --- | --- | --- | --- |",

@@ -29,22 +29,22 @@ pub(super) struct Lock {
     servers: Vec<u32>,
 }
 
-/// Execution seconds of an identity: what was spent, and what one server said, when it
-/// moved for the first time and the last.
+/// Execution seconds of an identity: what was spent, and what one server said, when it changed what
+/// it said for the first time and for the last. Only then it is known to be news.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CounterSaid {
     identity: usize,
     server: u32,
+    said: f64,
     first: Option<(f64, f64)>,
     last: (f64, f64),
 }
 
 impl CounterSaid {
-    /// What was spent for each second it said.
-    fn ratio(&self) -> Option<f64> {
+    /// By how much both grew: what was spent, and what it said.
+    fn growth(&self) -> Option<(f64, f64)> {
         let (own, said) = self.first?;
-        let moved = self.last.1 - said;
-        (moved > 10.0).then(|| (self.last.0 - own) / moved)
+        (self.last.1 - said > 10.0).then_some((self.last.0 - own, self.last.1 - said))
     }
 }
 
@@ -245,11 +245,11 @@ impl Governor {
             return;
         }
         let lead = f64::from(self.servers.max(1)).min(LEAD_MAX);
-        let mut ratios: Vec<f64> =
-            self.counters_said.iter().filter_map(CounterSaid::ratio).collect();
-        if ratios.len() >= 2 && now - self.began > DOUBT_SECS {
-            ratios.sort_by(f64::total_cmp);
-            let ratio = ratios[ratios.len() / 2];
+        let growth = || self.counters_said.iter().filter_map(CounterSaid::growth);
+        let (own, said) = growth().fold((0.0, 0.0), |sum, g| (sum.0 + g.0, sum.1 + g.1));
+        if growth().count() >= 2 && now - self.began > DOUBT_SECS {
+            // All together: which server chance prefers makes no difference then.
+            let ratio = own / said;
             if ratio > f64::from(self.servers.max(1)).sqrt().min(1.6) {
                 self.counters_said.clear();
                 return self.rebuild(Scope::Server, now);
@@ -282,14 +282,14 @@ impl Governor {
         let own = self.lanes[lane].spent.sum(now);
         let mine = |c: &CounterSaid| (c.identity, c.server) == (identity, server);
         if let Some(counter) = self.counters_said.iter_mut().find(|c| mine(c)) {
-            if counter.last.1 != said {
+            if counter.said != said {
+                counter.said = said;
                 counter.last = (own, said);
-                // Only where a counter moves is it known what it was counting up to.
-                counter.first.get_or_insert(counter.last);
+                counter.first.get_or_insert((own, said));
             }
         } else if self.counters_said.len() < LANES_MAX {
             let last = (own, said);
-            self.counters_said.push(CounterSaid { identity, server, first: None, last });
+            self.counters_said.push(CounterSaid { identity, server, said, first: None, last });
         }
     }
 
