@@ -15,7 +15,7 @@ pub enum Cargo {
     Question,
 }
 
-/// Leave to send one request; given back by [`Governor::landed`].
+/// Leave to send one request; given back when it landed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     /// Number of the request.
