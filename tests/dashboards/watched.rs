@@ -12,22 +12,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
-
-/// Metrics that a real load serves once the governor, its entitlement and the counters of retries
-/// and orders are wired into the run. Until then a page made by hand serves them beside it. FLIP:
-/// empty this list, and the real load alone has to have them.
-const NOT_WIRED_YET: [&str; 2] = [
-    "dvbulk_identity_entitlement_",
-    // Served by the real load too, but 0 as long as nobody counts.
-    "dvbulk_order_changes_total",
-];
 
 /// What a load that goes well never shows: closed, and each with its reason.
 const NEVER_SEEN: [(&str, &str); 1] =
@@ -74,6 +63,10 @@ listen = "127.0.0.1:0"
 
 [breakers]
 failed_share_max = 1.0
+
+[tuning.entitlement]
+per_identity = 1_000_000
+policy = "warn"
 
 [[table]]
 table = "contact"
@@ -250,55 +243,6 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// Serves what [`NOT_WIRED_YET`] lists, from a page made by hand.
-struct ByHand {
-    address: String,
-    ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl ByHand {
-    fn start() -> Self {
-        let meters = page::meters(&["contact", "account", "lead"]);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let ending = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&ending);
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if ended.load(Ordering::Acquire) {
-                    return;
-                }
-                let Ok(mut stream) = stream else { continue };
-                let page = String::from_utf8(meters.page()).expect("text");
-                let lines = page.lines().filter(|line| {
-                    let line = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
-                    NOT_WIRED_YET.iter().any(|start| line.starts_with(start))
-                });
-                let body: String = lines.flat_map(|line| [line, "\n"]).collect();
-                let mut asked = [0; 2048];
-                // A scraper that went away is no concern of ours.
-                drop(stream.read(&mut asked));
-                drop(write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\
-                     Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                ));
-            }
-        });
-        Self { address, ending, thread: Some(thread) }
-    }
-}
-
-impl Drop for ByHand {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
-        drop(TcpStream::connect(&self.address));
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
 /// Everything that has to have an answer: panels, recording rules, and what alerts look at. An
 /// alert itself stays empty while all is well.
 fn questions() -> Vec<Asked> {
@@ -334,19 +278,14 @@ fn arranged() -> Vec<Asked> {
         expressions.push(format!("dvbulk_throttles_total{{limit=\"{limit}\"}} > 0"));
     }
     for counted in ["dvbulk_batches_split_total", "dvbulk_retries_total"] {
-        if is_wired(counted) {
-            expressions.push(format!("{counted}{{load=\"{WATCHED}\"}} > 0"));
-        }
+        expressions.push(format!("{counted}{{load=\"{WATCHED}\"}} > 0"));
     }
+    expressions.push("dvbulk_order_changes_total > 0".to_owned());
     let place = "what was arranged";
     expressions
         .into_iter()
         .map(|expression| Asked { place: place.to_owned(), expression })
         .collect()
-}
-
-fn is_wired(metric: &str) -> bool {
-    !NOT_WIRED_YET.iter().any(|start| metric.starts_with(start))
 }
 
 #[test]
@@ -356,9 +295,7 @@ fn every_panel_and_rule_has_data_from_a_load_that_is_watched() {
     let begun = clock::wall_ms();
     let mut load = rig.spawn(&["load", "job.toml", "--plain"]);
     let address = rig.listens(&mut load);
-    let by_hand = (!NOT_WIRED_YET.is_empty()).then(ByHand::start);
-    let mut targets = vec![address.clone()];
-    targets.extend(by_hand.as_ref().map(|page| page.address.clone()));
+    let targets = vec![address.clone()];
     let place: PathBuf = rig.path("prometheus");
     fs::create_dir_all(&place).expect("a folder");
     let Some(prometheus) = Prometheus::start(&place, &targets) else { return };
@@ -368,6 +305,7 @@ fn every_panel_and_rule_has_data_from_a_load_that_is_watched() {
     rig.run(&["pause", "job.toml"]).expect(0);
     thread::sleep(Duration::from_secs(2));
     rig.run(&["resume", "job.toml"]).expect(0);
+    rig.run(&["set", "job.toml", "lead", "weight=2"]).expect(0);
 
     let mut open = questions();
     assert!(open.len() > 150, "{}", open.len());
@@ -413,7 +351,7 @@ fn every_panel_and_rule_has_data_from_a_load_that_is_watched() {
     let served = page::types(&page);
     let missing: Vec<String> = page::types(&page::by_hand())
         .into_keys()
-        .filter(|name| is_wired(name) && !served.contains_key(name))
+        .filter(|name| !served.contains_key(name))
         .collect();
     assert!(missing.is_empty(), "a real load does not serve {missing:?}");
 
