@@ -83,8 +83,11 @@ impl Counter {
                 continue;
             }
             let over = sum.at(now) - most;
-            let target = if world.lenient { most } else { most - over.min(0.5 * most) };
-            let mut until = sum.falls_below(target);
+            let mut until = sum.falls_below(most);
+            if !world.lenient {
+                // What was overrun is paid back at the rate at which the limit gives it.
+                until += over / most * WINDOW;
+            }
             if now - self.last_offence > WINDOW {
                 self.offences = 0.0;
             }
@@ -93,7 +96,7 @@ impl Counter {
             }
             self.offences += 1.0;
             self.last_offence = now;
-            let wait = (until - now).clamp(1.0, WINDOW);
+            let wait = (until - now).max(1.0);
             self.locked = Some((now + wait, limit));
             return Some((limit, wait));
         }
