@@ -74,8 +74,7 @@ pub(super) struct Lane {
     pub(super) counters: f64,
     pub(super) blind: Blind,
     pub(super) created: f64,
-    /// Requests, and execution seconds, used, as the last headers said.
-    pub(super) requests_said: Option<f64>,
+    /// Execution seconds used, as the last headers said.
     pub(super) time_said: Option<f64>,
     /// How many times its rate may be spent while it is open whether it stands for several.
     pub(super) lead: f64,
@@ -114,7 +113,6 @@ impl Lane {
             counters: 1.0,
             blind: Blind::default(),
             created: now,
-            requests_said: None,
             time_said: None,
             lead: 1.0,
         }
@@ -310,7 +308,6 @@ impl Lane {
             let used = self.sent.sum(now) / self.counters;
             self.requests.hear(used, remaining, now);
             let said = (self.requests.largest.max(self.requests.value) - remaining).max(0.0);
-            self.requests_said = Some(said);
             self.blind.count(self.sent.sum(now), said);
         }
     }

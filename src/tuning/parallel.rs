@@ -84,8 +84,6 @@ pub(super) struct Parallel {
     sends: u32,
     capped: u32,
     near: bool,
-    /// The last law said that the server, not the budget, is the limit.
-    pub(super) knee: bool,
     /// What is left is small: the ramp takes larger steps.
     pub(super) hurry: bool,
 }
@@ -108,7 +106,6 @@ impl Parallel {
             sends: 0,
             capped: 0,
             near: false,
-            knee: false,
             hurry: false,
         }
     }
@@ -189,7 +186,6 @@ impl Parallel {
                 let se = (cohort.spread() + before.spread()).sqrt() / span;
                 if e - 0.8 * se > 0.75 || (e > 0.9 && pooled.value > 0.85) {
                     self.target = *previous;
-                    self.knee = true;
                     end = true;
                 }
             }
@@ -247,7 +243,6 @@ impl Parallel {
             change = change.max(1.2_f64.ln());
         }
         self.target = (self.target * change.exp()).clamp(1.0, ceiling.max(1.0));
-        self.knee = was_capped && raw < 0.25;
     }
 }
 

@@ -4,6 +4,7 @@ use crate::client::attempt::{IdentityId, Transport};
 use crate::control::steering::Steering;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::send::pace::Pace;
+use crate::pipeline::send::retry::RETRY_AFTER_ABSENT;
 use crate::record::key::BatchId;
 use crate::record::projection::ProjectionQueue;
 use crate::record::throttle::Throttle;
@@ -103,7 +104,7 @@ impl<T: Transport> Shared<T> {
     /// Counts a 429, and the time an identity is closed by it.
     pub fn throttled(&self, identity: IdentityId, kind: Throttle, retry_after: Option<Duration>) {
         let now = clock::now();
-        let until = now + retry_after.unwrap_or_default();
+        let until = now + retry_after.unwrap_or(RETRY_AFTER_ABSENT);
         let before = {
             let mut closed = self.closed.lock();
             let place = &mut closed[usize::from(identity.0)];
